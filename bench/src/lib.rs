@@ -1,0 +1,1 @@
+//! Floors, loads and reports.

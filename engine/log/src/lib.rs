@@ -1,0 +1,2 @@
+//! Journal, segments, recovery: what makes a record durable.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Shards, partitions, metadata and positions.
+#![forbid(unsafe_code)]

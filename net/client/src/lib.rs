@@ -1,0 +1,2 @@
+//! The native client: producer, subscriber, admin.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! One node assembled, generic over the host.
+#![forbid(unsafe_code)]

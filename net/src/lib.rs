@@ -1,0 +1,2 @@
+//! Listeners, connections and handlers of a node.
+#![forbid(unsafe_code)]

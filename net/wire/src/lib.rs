@@ -1,0 +1,2 @@
+//! The native protocol's frames: bytes in, values out.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! What this machine is and what it can do: check and probe.
+#![forbid(unsafe_code)]
