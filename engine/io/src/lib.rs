@@ -2,6 +2,12 @@
 //! traits that a real host and a simulated one both keep. Only this crate names glommio or io-uring, reads
 //! clocks or holds `unsafe`; it decides nothing about logs, partitions or protocols.
 
+mod check;
+#[cfg(test)]
+mod contract;
+pub mod glommio_host;
+pub mod local;
+pub mod mem;
 pub mod seam;
 
 pub use seam::*;

@@ -3,12 +3,16 @@
 #![forbid(unsafe_code)]
 
 pub mod batch;
+mod compression;
 pub mod error;
+#[doc(hidden)]
+pub mod fuzz_targets;
 pub mod ids;
 pub mod limits;
 pub mod partitioner;
 pub mod records;
 pub mod topic;
+mod varint;
 
 pub use error::{Code, Error, Kind, Result};
 pub use ids::*;

@@ -16,6 +16,15 @@ pub const BATCH_BYTES_HARD_MAX: usize = 4 * 1024 * 1024;
 pub const FRAME_OVERHEAD_BYTES_MAX: usize = 64 * 1024;
 /// The largest native frame that a stranger may send.
 pub const FRAME_BYTES_MAX: usize = BATCH_BYTES_HARD_MAX + FRAME_OVERHEAD_BYTES_MAX;
+/// The largest native request that carries no batch: the positions of 10,000 partitions with room for metadata.
+/// Small, because what is decoded takes a few times the memory of its bytes.
+pub const COLD_REQUEST_BYTES_MAX: usize = 1024 * 1024;
+/// The largest native frame before the handshake is done: a Hello with a client id is far below it.
+pub const HELLO_BYTES_MAX: usize = 1024;
+/// The longest client id in a Hello; it stands in logs and metrics.
+pub const CLIENT_ID_BYTES_MAX: usize = 255;
+/// The longest sentence in an error reply; longer ones are cut.
+pub const ERROR_MESSAGE_BYTES_MAX: usize = 1024;
 /// A journal write gathers until this size (more only for one larger frame): beyond 1 MiB throughput gains
 /// nothing and latency grows by the transfer time.
 pub const WRITE_GROUP_BYTES_MAX: usize = 1024 * 1024;
@@ -27,11 +36,18 @@ pub const JOURNAL_BYTES_MIN: u64 = 64 * 1024 * 1024;
 pub const PRODUCER_BATCHES_KEPT: usize = 5;
 /// Partitions of one topic: one create command must fit a batch.
 pub const TOPIC_PARTITIONS_MAX: u32 = 10_000;
+/// All subscriptions' positions together: they are one state, checkpointed whole.
+pub const POSITIONS_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// Settings bytes of one topic.
 pub const TOPIC_SETTINGS_BYTES_MAX: usize = 4096;
+/// No topic may ask for smaller segments: files of a few chunks cost more than they hold.
+pub const SEGMENT_BYTES_MIN: u64 = 4 * CHUNK_BYTES as u64;
+/// No topic may ask for a smaller largest batch: it would hold hardly a record.
+pub const BATCH_BYTES_MAX_MIN: usize = 1024;
 
 const _: () = assert!(
-    JOURNAL_BYTES_MIN as usize / JOURNAL_FILES >= 2 * BLOCK_BYTES + BATCH_BYTES_HARD_MAX + WRITE_GROUP_BYTES_MAX,
+    JOURNAL_BYTES_MIN as usize / JOURNAL_FILES
+        >= 2 * BLOCK_BYTES + BATCH_BYTES_HARD_MAX + WRITE_GROUP_BYTES_MAX,
     "a frame never spans files, so the smallest file must hold the largest write group"
 );
 const _: () = assert!(CHUNK_BYTES.is_multiple_of(BLOCK_BYTES), "chunks are whole blocks");

@@ -1,0 +1,203 @@
+//! A run from its plan to its document: set the stage, run the parts in rounds, judge the claims, profile what was
+//! missed. Every verb runs through here, so that none measures otherwise than another.
+
+use crate::args::Common;
+use crate::fault::failed;
+use crate::floor::{HostEntry, Pins, Stage};
+use crate::measure::claim::ROUNDS_MIN;
+use crate::measure::figures::Figure;
+use crate::measure::{Claim, Part, Sense, Series, Spread, Verdict, run_rounds};
+use crate::profile;
+use crate::report::progress::Progress;
+use crate::report::{Document, Facts, document::utc};
+use flumen_model::error::{Code, Error, Result};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Others' share of the CPUs above which the figures say little.
+const BUSY_SHARE: f64 = 0.3;
+
+/// What a verb wants to run. Parts are found by their names.
+pub struct Plan {
+    /// The bench's name: `floor`.
+    pub bench: &'static str,
+    /// What an answer promises.
+    pub durability: String,
+    /// The parts.
+    pub parts: Vec<Box<dyn Part>>,
+    /// The part that the bench is about.
+    pub result: String,
+    /// The blocking floor's part.
+    pub floor: String,
+    /// The host floor's part.
+    pub host_floor: String,
+    /// The limits.
+    pub limits: Vec<Limit>,
+}
+
+/// A limit on a part's figure as a multiple of another part's, round by round.
+#[derive(Clone, Debug)]
+pub struct Limit {
+    /// The part that is judged.
+    pub part: String,
+    /// Which of its figures.
+    pub figure: Figure,
+    /// The part it is compared with; several: the one with the least of the figure in that round.
+    pub base: Vec<String>,
+    /// What the base is multiplied with in every round: 1, or a measured amplification's inverse.
+    pub scale: f64,
+    /// Which side is good.
+    pub sense: Sense,
+    /// The limit.
+    pub limit: f64,
+}
+
+impl Limit {
+    /// `part`'s figure may be at most `limit` times `base`'s.
+    pub fn at_most(part: &str, figure: Figure, limit: f64, base: &str) -> Limit {
+        let base = vec![base.to_owned()];
+        Limit { part: part.to_owned(), figure, base, scale: 1.0, sense: Sense::AtMost, limit }
+    }
+
+    /// `part`'s figure must be at least `limit` times the least of `bases`'.
+    pub fn at_least(part: &str, figure: Figure, limit: f64, bases: &[&str]) -> Limit {
+        let base = bases.iter().map(|base| (*base).to_owned()).collect();
+        Limit { part: part.to_owned(), figure, base, scale: 1.0, sense: Sense::AtLeast, limit }
+    }
+
+    /// Judges it over a run's rounds; `None` when a part did not run.
+    fn judge(&self, all: &[Series]) -> Option<Claim> {
+        let find = |name: &String| all.iter().find(|series| series.name == *name);
+        let part = find(&self.part)?;
+        let bases: Vec<&Series> = self.base.iter().map(find).collect::<Option<_>>()?;
+        let least = |round: usize| {
+            let figures =
+                bases.iter().filter_map(|base| Some(base.samples.get(round)?.figures().get(self.figure)));
+            let least = figures.fold(f64::MAX, f64::min);
+            if least == f64::MAX { 0.0 } else { least * self.scale }
+        };
+        let ratios = part.ratios_to(self.figure, least);
+        let name = format!("{} {} ÷ {}", self.part, name_of(self.figure), self.base_text());
+        (!ratios.is_empty()).then(|| Claim::judge(name, &self.part, self.sense, self.limit, &ratios))
+    }
+
+    fn base_text(&self) -> String {
+        match self.base.as_slice() {
+            [one] => one.clone(),
+            several => format!("min({})", several.join(", ")),
+        }
+    }
+}
+
+fn name_of(figure: Figure) -> &'static str {
+    match figure {
+        Figure::P50 => "p50",
+        Figure::P99 => "p99",
+        Figure::P999 => "p99.9",
+        Figure::Records => "records/s",
+        Figure::Bytes => "bytes/s",
+    }
+}
+
+/// The ground of a run: the stage, the chosen host, the machine's facts.
+pub struct Ground {
+    /// Where the parts play.
+    pub stage: Arc<Stage>,
+    /// The host that is measured.
+    pub host: HostEntry,
+    /// The machine.
+    pub facts: Facts,
+    started: String,
+}
+
+impl Ground {
+    /// Chooses host and CPUs and writes the files of the floors.
+    pub fn prepare(common: &Common, hosts: &[HostEntry]) -> Result<Ground> {
+        let host = choose(hosts, common.host.as_deref())?;
+        let pins = Pins::choose(&common.cpus.0)?;
+        let cpus =
+            crate::sys::allowed_cpus().map_err(|e| failed("cannot ask which CPUs are allowed", e))?.len();
+        let facts = Facts::read(&common.dir, cpus);
+        let device = (!facts.device.is_empty()).then(|| facts.device.clone());
+        let stage = Arc::new(Stage::build(&common.dir, pins, device)?);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
+        Ok(Ground { stage, host, facts, started: utc(now) })
+    }
+}
+
+fn choose(hosts: &[HostEntry], wanted: Option<&str>) -> Result<HostEntry> {
+    let found = match wanted {
+        Some(name) => hosts.iter().find(|host| host.name() == name),
+        None => hosts.first(),
+    };
+    let names = || hosts.iter().map(HostEntry::name).collect::<Vec<_>>().join(", ");
+    found.cloned().ok_or_else(|| {
+        let text = format!("there is no host '{}'; there are: {}", wanted.unwrap_or("default"), names());
+        Error::new(Code::InvalidSetting, text)
+    })
+}
+
+/// Runs a plan and writes its document.
+pub fn execute(mut plan: Plan, ground: &Ground, common: &Common) -> Result<Document> {
+    let rounds = usize::from(common.rounds);
+    let progress = Progress::new(plan.parts.len(), rounds, common.json_only);
+    let mut begun = 0;
+    let all = run_rounds(&mut plan.parts, rounds, common.seconds, |round, name| {
+        progress.part(begun, round, name);
+        begun += 1;
+    })?;
+    let mut document = Document::of(plan.bench, &all, &plan.result, &plan.floor, &plan.host_floor);
+    document.claims = plan.limits.iter().filter_map(|limit| limit.judge(&all)).collect();
+    document.host = ground.host.name().to_owned();
+    document.durability = plan.durability;
+    document.started = ground.started.clone();
+    document.machine = ground.facts.clone();
+    document.configuration = configuration(ground, common);
+    document.notes = notes(&document, &all, ground);
+    for claim in document.claims.iter().filter(|claim| claim.verdict == Verdict::Missed) {
+        let part =
+            plan.parts.iter_mut().find(|part| part.name() == claim.part).expect("a claim names its part");
+        progress.says(format!("profile of {}", claim.part));
+        document.profiles.extend(profile::of(part.as_mut(), &ground.stage, common.seconds)?);
+    }
+    document.profiles.dedup_by(|a, b| a.part == b.part);
+    Ok(document)
+}
+
+fn configuration(ground: &Ground, common: &Common) -> std::collections::BTreeMap<String, String> {
+    let pins = ground.stage.pins;
+    [
+        ("rounds", common.rounds.to_string()),
+        ("seconds a part", common.seconds.as_secs_f64().to_string()),
+        ("server CPU", pins.server.to_string()),
+        ("client CPU", pins.client.to_string()),
+        ("directory", common.dir.display().to_string()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
+}
+
+/// What a reader must know before believing the figures.
+fn notes(document: &Document, all: &[Series], ground: &Ground) -> Vec<String> {
+    let mut notes = Vec::new();
+    let shares =
+        all.iter().flat_map(|series| series.samples.iter().map(|sample| sample.account.other_share()));
+    if let Some(busy) = Spread::of(shares).filter(|share| share.median > BUSY_SHARE) {
+        let (median, max) = (busy.median * 100.0, busy.max * 100.0);
+        notes.push(format!(
+            "the machine was busy with other work ({median:.0} % of its CPU in the median part, {max:.0} % in the \
+             busiest): compare ratios within a round, not times"
+        ));
+    }
+    if ground.stage.pins.server == ground.stage.pins.client {
+        notes.push("server and client shared one CPU: round trips are shorter than between two".to_owned());
+    }
+    if document.rounds < ROUNDS_MIN && !document.claims.is_empty() {
+        notes.push(format!("{} rounds: a limit is only claimed over {ROUNDS_MIN} or more", document.rounds));
+    }
+    notes
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

@@ -1,0 +1,59 @@
+//! From the words of `flumen bench` to its exit code: runs the verb, prints and writes the report.
+
+use crate::args::{BenchArgs, Common, Verb};
+use crate::fault::failed;
+use crate::floor::HostEntry;
+use crate::plan::{Ground, execute};
+use crate::report::{Document, html, table};
+use crate::verbs;
+use flumen_model::error::Result;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+/// A claimed limit was missed.
+const MISSED: u8 = 1;
+/// The run itself failed.
+const FAILED: u8 = 2;
+
+/// Runs a verb. `hosts` are those that a node can run on, the default first. The code is 0 when every claim holds,
+/// 1 when one is missed, 2 when the run failed; a sentence on standard error says why.
+pub fn run(args: &BenchArgs, hosts: &[HostEntry]) -> ExitCode {
+    match run_verb(args, hosts).and_then(|document| deliver(&document, &args.common).map(|()| document)) {
+        Ok(document) if document.claims_hold() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::from(MISSED),
+        Err(error) => {
+            // A closed standard error leaves the code.
+            let _ = writeln!(io::stderr(), "flumen bench: {error}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+/// Runs a verb and returns its document.
+pub fn run_verb(args: &BenchArgs, hosts: &[HostEntry]) -> Result<Document> {
+    let ground = Ground::prepare(&args.common, hosts)?;
+    let plan = match args.verb {
+        Verb::Floor => verbs::floor::plan(&ground),
+        Verb::Hosts => verbs::hosts::plan(&ground, hosts),
+    };
+    execute(plan, &ground, &args.common)
+}
+
+/// Prints the report and writes the files that were asked for.
+pub fn deliver(document: &Document, common: &Common) -> Result<()> {
+    let text = if common.json_only { document.json() + "\n" } else { table::text(document) };
+    io::stdout().write_all(text.as_bytes()).map_err(|e| failed("cannot print the report", e))?;
+    if let Some(file) = &common.json {
+        write(file, &(document.json() + "\n"))?;
+    }
+    if let Some(file) = &common.html {
+        write(file, &html::page(document))?;
+    }
+    Ok(())
+}
+
+fn write(file: &Path, text: &str) -> Result<()> {
+    std::fs::write(file, text)
+        .map_err(|e| failed(format!("cannot write the report to {}", file.display()), e))
+}

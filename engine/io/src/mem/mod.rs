@@ -1,0 +1,28 @@
+//! A machine in memory: disk, network, clock and scheduler from one seed, on one thread. It behaves like the
+//! real host as far as the seam promises anything, and is free where it promises nothing. Never touches the
+//! real machine; same world, same seed, same run.
+
+#![forbid(unsafe_code)]
+
+mod channel;
+mod content;
+mod disk;
+mod exec;
+mod file;
+mod host;
+mod machine;
+mod names;
+mod net;
+mod rng;
+mod stream;
+mod trace;
+mod world;
+
+pub use channel::{MemReceiver, MemRxHalf, MemSender, MemTxHalf};
+pub use disk::DiskOp;
+pub use exec::Outcome;
+pub use file::{MemBuf, MemFile};
+pub use host::MemHost;
+pub use machine::MemMachine;
+pub use stream::{MemListener, MemParts, MemStream};
+pub use world::{MemWorld, RunReport};

@@ -1,0 +1,112 @@
+//! Catch-up reads: whole batches from any offset on, from memory where they are, else from disk. What is served
+//! was verified; a gap in the offsets is read over; damage is an error with file and position. Never copies a
+//! batch that lies within one request.
+
+use super::budget::ReadBudget;
+use super::cut::{Cutter, Verdict};
+use super::files::{FileKind, corrupt};
+use super::pieces::Pieces;
+use super::segments::Segments;
+use super::view::View;
+use bytes::Bytes;
+use flumen_io::Host;
+use flumen_model::batch::BatchView;
+use flumen_model::{Code, Error, Offset, Result};
+use std::cell::Cell;
+
+impl<H: Host> Segments<H> {
+    /// Whole batches from the one that contains `from` (or the first behind it) up to the exclusive `end`, at most
+    /// the high watermark: at least one when there is one, however large, then as many as stay within `bytes_max`
+    /// and in one segment. Each of the returned buffers is a run of whole batches. Empty at the end.
+    ///
+    /// # Errors
+    /// `OffsetOutOfRange` below the first and behind the last offset; `Corrupt`, with file and position, when the
+    /// batch at `from` is damaged.
+    pub async fn read(
+        &self,
+        host: &H,
+        budget: &ReadBudget,
+        from: Offset,
+        end: Offset,
+        bytes_max: usize,
+    ) -> Result<Vec<Bytes>> {
+        self.check_range(from)?;
+        let mut out = Vec::new();
+        if self.cached(from, end, bytes_max, &mut out) {
+            return Ok(out);
+        }
+        let view = self.view_at(from.0).expect("what is not in memory is in a segment");
+        match self.read_view(host, budget, &view, from, end, bytes_max).await {
+            // The log start may have passed the reader while it waited.
+            Err(error) => Err(self.check_range(from).err().unwrap_or(error)),
+            read => read,
+        }
+    }
+
+    pub(super) fn check_range(&self, from: Offset) -> Result<()> {
+        let inner = self.inner();
+        if (inner.floor..=inner.end_offset).contains(&from.0) {
+            return Ok(());
+        }
+        Err(Error::new(
+            Code::OffsetOutOfRange,
+            format!("offset {from} is not stored; there are {} to {}", inner.floor, inner.end_offset),
+        ))
+    }
+
+    /// The segment that has the first batch reaching past an offset.
+    pub(super) fn view_at(&self, offset: u64) -> Option<View> {
+        let inner = self.inner();
+        let at = inner.sealed.partition_point(|segment| segment.end_offset <= offset);
+        let sealed = inner.sealed.get(at).copied().map(View::Sealed);
+        sealed.or_else(|| inner.active.clone().map(View::Active))
+    }
+
+    async fn read_view(
+        &self,
+        host: &H,
+        budget: &ReadBudget,
+        view: &View,
+        from: Offset,
+        end: Offset,
+        bytes_max: usize,
+    ) -> Result<Vec<Bytes>> {
+        let position = self.position_near(host, view, from.0).await?;
+        let mut pieces = Pieces::new(self, host, budget, view, position, bytes_max);
+        let mut cutter = Cutter::new(position);
+        let taken = Cell::new(0);
+        let mut judge = |batch: &BatchView<'_>, _| {
+            let bytes = batch.total_bytes();
+            if batch.last_offset() < from {
+                return Verdict::Skip;
+            }
+            if batch.last_offset() >= end || (taken.get() > 0 && taken.get() + bytes > bytes_max) {
+                return Verdict::Stop;
+            }
+            taken.set(taken.get() + bytes);
+            Verdict::Take
+        };
+        // A batch that was taken and what is known of the next one say when more bytes cannot help.
+        let is_full = |cutter: &Cutter| taken.get() > 0 && taken.get() + cutter.carried() >= bytes_max;
+        while !cutter.stopped() && !is_full(&cutter) {
+            let piece = match pieces.next().await {
+                Ok(Some(piece)) => piece,
+                Ok(None) => break,
+                // What lies before the damage is good; the next read starts at it.
+                Err(_) if !cutter.out.is_empty() => return Ok(cutter.out),
+                Err(error) => return Err(error),
+            };
+            if let Err(malformed) = cutter.feed(piece, &mut judge) {
+                let path = self.path(view.base_offset(), FileKind::Log);
+                return Err(corrupt(&path, malformed.position, malformed.what));
+            }
+        }
+        match cutter.cut_off_at() {
+            Some(position) if cutter.out.is_empty() => {
+                let path = self.path(view.base_offset(), FileKind::Log);
+                Err(corrupt(&path, position, "the segment ends within a batch"))
+            }
+            _ => Ok(cutter.out),
+        }
+    }
+}

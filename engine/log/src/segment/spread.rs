@@ -1,0 +1,356 @@
+//! Spreading: what is pending in memory becomes whole blocks of the active segment's file, in steps of whole
+//! batches; full segments are sealed. After each step the state is whole again. A written block is never written
+//! again, and nothing is durable before [`Segments::sync`].
+
+use super::active::{ActiveSegment, IndexWrite};
+use super::files::{FileKind, write_failed};
+use super::segments::Segments;
+use crate::RollLimits;
+use bytes::Bytes;
+use flumen_io::{Access, Buf, Durability, File, Host};
+use flumen_model::limits::{CHUNK_BYTES, WRITE_GROUP_BYTES_MAX};
+use flumen_model::{Code, Error, Result};
+use std::io;
+use std::path::Path;
+use std::rc::Rc;
+
+/// A step takes about this much: large enough for the device, small enough that copying and checksumming it is no
+/// long slice.
+const STEP_BYTES: usize = WRITE_GROUP_BYTES_MAX / 2;
+/// Space is reserved this much ahead, doubling with the file up to the larger number: few extents in a large
+/// file, little waste in a small one.
+const ALLOCATE_BYTES_MIN: u64 = 1 << 20;
+const ALLOCATE_BYTES_MAX: u64 = 32 << 20;
+
+/// What a spread did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SpreadDone {
+    /// Bytes written, of batches and index.
+    pub bytes: u64,
+    /// Segments sealed.
+    pub sealed: u64,
+}
+
+/// Batches that have got their places in a segment.
+struct Step {
+    next: ActiveSegment,
+    batches: usize,
+    /// The old tail, then the batches.
+    parts: Vec<Bytes>,
+}
+
+enum Plan {
+    Append(Box<Step>),
+    Seal(Rc<ActiveSegment>),
+}
+
+/// A file to go on with, or one that is missing or short although a checkpoint says otherwise.
+enum Writer<F> {
+    Open(F),
+    Broken(String),
+}
+
+impl<H: Host> Segments<H> {
+    /// Writes what is pending, in whole blocks: all of it with `force`, else only from a chunk on. Waits for its
+    /// turn. What was pushed meanwhile is spread too, unless it never ends. After an error nothing is lost; a
+    /// full disk (`DiskFull`) may be tried again, anything else is a failed device.
+    pub async fn spread(&self, host: &H, force: bool, roll: RollLimits) -> Result<SpreadDone> {
+        if !force && self.unspread_bytes() < CHUNK_BYTES as u64 {
+            return Ok(SpreadDone::default());
+        }
+        let _turn = self.turn.enter(1).await;
+        self.check_failed()?;
+        let mut done = SpreadDone::default();
+        let mut left = self.inner().cache.pending_bytes() + WRITE_GROUP_BYTES_MAX as u64;
+        while left > 0 {
+            match self.plan(roll) {
+                None => break,
+                Some(Plan::Seal(active)) => self.seal(host, active, &mut done).await?,
+                Some(Plan::Append(step)) => {
+                    let bytes = step.parts.iter().map(Bytes::len).sum::<usize>();
+                    self.append(host, *step, roll, &mut done).await?;
+                    left = left.saturating_sub(bytes as u64);
+                }
+            }
+        }
+        Ok(done)
+    }
+
+    /// The next step: a run of pending batches into the active segment, or its end.
+    fn plan(&self, roll: RollLimits) -> Option<Plan> {
+        let inner = self.inner();
+        let first = inner.cache.pending().next()?;
+        let takes = |active: &ActiveSegment, batch| active.takes(batch, roll.segment_bytes, roll.segment_ms);
+        let mut next = match &inner.active {
+            Some(active) if !takes(active, first) => return Some(Plan::Seal(active.clone())),
+            Some(active) => ActiveSegment::clone(active),
+            None => ActiveSegment::begin(self.spec.seed, first),
+        };
+        let mut parts = vec![next.tail.clone()];
+        let mut bytes = 0;
+        for batch in inner.cache.pending() {
+            let fits = bytes == 0 || bytes + batch.bytes.len() <= STEP_BYTES;
+            if !fits || !takes(&next, batch) {
+                break;
+            }
+            next.place(batch);
+            bytes += batch.bytes.len();
+            parts.push(batch.bytes.clone());
+        }
+        Some(Plan::Append(Box::new(Step { next, batches: parts.len() - 1, parts })))
+    }
+
+    async fn append(&self, host: &H, step: Step, roll: RollLimits, done: &mut SpreadDone) -> Result<()> {
+        let Step { mut next, batches, parts } = step;
+        let whole = next.whole_blocks();
+        if whole == 0 {
+            let tail = gather(&parts, &mut []);
+            next.take_blocks(self.spec.seed, &[], tail);
+            self.publish(next, batches);
+            return Ok(());
+        }
+        let base_offset = next.base_offset;
+        let position = next.spread;
+        let file = match self.writer(host, base_offset, position).await? {
+            Writer::Open(file) => file,
+            Writer::Broken(what) => return self.give_up_active(host, &what, done).await,
+        };
+        let mut buf = host.buf(whole);
+        let tail = gather(&parts, buf.bytes_mut());
+        next.take_blocks(self.spec.seed, buf.bytes(), tail);
+        self.allocate(&file, base_offset, next.spread, roll.segment_bytes).await?;
+        // The index goes first: when it does not fit on the disk, no block of data was written in vain.
+        if let Some(write) = next.take_index_blocks(self.spec.seed) {
+            done.bytes += write.blocks.len() as u64;
+            if let Writer::Broken(what) = self.write_index(host, base_offset, write).await? {
+                return self.give_up_active(host, &what, done).await;
+            }
+        }
+        self.write(&file, buf, position, base_offset, FileKind::Log).await?;
+        done.bytes += whole as u64;
+        self.publish(next, batches);
+        Ok(())
+    }
+
+    fn publish(&self, next: ActiveSegment, batches: usize) {
+        let inner = &mut *self.inner_mut();
+        inner.active = Some(Rc::new(next));
+        inner.cache.placed(batches);
+    }
+
+    /// The active segment's file is not what the checkpoint says: it is sealed as it is, so that what comes next
+    /// is not harmed. Reading its damaged part fails, and `check` reports it.
+    async fn give_up_active(&self, host: &H, what: &str, done: &mut SpreadDone) -> Result<()> {
+        let active = self.inner().active.clone().expect("a segment without blocks on disk is never broken");
+        tracing::error!(what, "stored records are damaged; new ones go to a new segment");
+        self.seal(host, active, done).await
+    }
+
+    /// Ends the active segment.
+    async fn seal(&self, host: &H, active: Rc<ActiveSegment>, done: &mut SpreadDone) -> Result<()> {
+        let base_offset = active.base_offset;
+        let seal = ActiveSegment::clone(&active).seal(self.spec.seed);
+        let file = match self.writer(host, base_offset, active.spread).await? {
+            Writer::Open(file) => file,
+            Writer::Broken(_) => {
+                self.inner_mut().allocated = Some(active.spread);
+                self.create(host, base_offset, FileKind::Log).await?
+            }
+        };
+        if seal.block.is_some() {
+            self.allocate(&file, base_offset, seal.segment.file_bytes(), 0).await?;
+        }
+        done.bytes += seal.index.blocks.len() as u64;
+        let index_end = seal.index.position + seal.index.blocks.len() as u64;
+        match self.write_index(host, base_offset, seal.index).await? {
+            Writer::Open(index) => self.cut(&index, base_offset, FileKind::Index, index_end).await?,
+            // Without an index file a reader rebuilds it from the batches.
+            Writer::Broken(what) => tracing::error!(what, "the index of a segment is gone"),
+        }
+        if let Some(block) = seal.block {
+            let mut buf = host.buf(block.len());
+            buf.bytes_mut().copy_from_slice(&block);
+            self.write(&file, buf, seal.position, base_offset, FileKind::Log).await?;
+            done.bytes += block.len() as u64;
+        }
+        self.cut(&file, base_offset, FileKind::Log, seal.segment.file_bytes()).await?;
+        done.sealed += 1;
+        let inner = &mut *self.inner_mut();
+        inner.sealed.push(seal.segment);
+        inner.active = None;
+        inner.allocated = None;
+        Ok(())
+    }
+
+    /// The active segment's file, of which `spread` bytes are written.
+    async fn writer(&self, host: &H, base_offset: u64, spread: u64) -> Result<Writer<H::File>> {
+        let file = match self.spec.open_files.get(self.owner, base_offset, FileKind::Log) {
+            Some(file) => file,
+            None if spread == 0 => self.create(host, base_offset, FileKind::Log).await?,
+            None => match self.open_existing(host, base_offset, FileKind::Log).await? {
+                Writer::Open(file) => file,
+                broken => return Ok(broken),
+            },
+        };
+        if self.inner().allocated.is_none() {
+            let path = self.path(base_offset, FileKind::Log);
+            let size = file.size().map_err(|error| write_failed(&path, "read the size of", &error))?;
+            if size < spread {
+                return Ok(Writer::Broken(format!("{} ends at byte {size}, not {spread}", path.display())));
+            }
+            self.inner_mut().allocated = Some(size);
+        }
+        Ok(Writer::Open(file))
+    }
+
+    async fn open_existing(&self, host: &H, base_offset: u64, kind: FileKind) -> Result<Writer<H::File>> {
+        let path = self.path(base_offset, kind);
+        match host.open(&path, FileKind::WRITE_EXISTING).await {
+            Ok(file) => {
+                self.spec.open_files.put(self.owner, base_offset, kind, file.clone());
+                Ok(Writer::Open(file))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Ok(Writer::Broken(format!("{} is missing", path.display())))
+            }
+            Err(error) => Err(write_failed(&path, "open", &error)),
+        }
+    }
+
+    /// Opens a file that need not be there. A leftover of a crash is written over: nothing of it was
+    /// checkpointed.
+    async fn create(&self, host: &H, base_offset: u64, kind: FileKind) -> Result<H::File> {
+        self.make_dir(host).await?;
+        let path = self.path(base_offset, kind);
+        let file = host.open(&path, Access::WRITE).await.map_err(|error| write_failed(&path, "create", &error))?;
+        self.spec.open_files.put(self.owner, base_offset, kind, file.clone());
+        self.note_dirty_dir(&self.spec.dir);
+        Ok(file)
+    }
+
+    /// Makes the partition's directory. It may be there, made before a crash that came before its sync: so its
+    /// name and its parent's are synced once in any case.
+    async fn make_dir(&self, host: &H) -> Result<()> {
+        if self.inner().dir_made {
+            return Ok(());
+        }
+        let dir = &self.spec.dir;
+        let mut to_sync: Vec<&Path> = dir.ancestors().skip(1).take(2).collect();
+        for missing in dir.ancestors().take_while(|ancestor| !ancestor.as_os_str().is_empty()) {
+            match host.path_kind(missing).await {
+                Ok(_) => break,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => to_sync.extend(missing.parent()),
+                Err(error) => return Err(write_failed(missing, "look at", &error)),
+            }
+        }
+        host.create_dir_all(dir).await.map_err(|error| write_failed(dir, "create", &error))?;
+        to_sync.iter().for_each(|dir| self.note_dirty_dir(dir));
+        self.inner_mut().dir_made = true;
+        Ok(())
+    }
+
+    pub(super) fn note_dirty_dir(&self, dir: &Path) {
+        let dirs = &mut self.inner_mut().dirty_dirs;
+        if !dir.as_os_str().is_empty() && !dirs.iter().any(|known| known == dir) {
+            dirs.push(dir.to_owned());
+        }
+    }
+
+    async fn allocate(&self, file: &H::File, base_offset: u64, end: u64, segment_bytes: u64) -> Result<()> {
+        let allocated = self.inner().allocated.expect("known since the file was opened");
+        if end <= allocated {
+            return Ok(());
+        }
+        let ahead = allocated.clamp(ALLOCATE_BYTES_MIN, ALLOCATE_BYTES_MAX);
+        let wanted = (allocated + ahead).min(segment_bytes.next_multiple_of(CHUNK_BYTES as u64)).max(end);
+        let path = || self.path(base_offset, FileKind::Log);
+        let result = file.allocate(allocated, wanted - allocated).await;
+        result.map_err(|error| write_failed(&path(), "reserve space in", &error))?;
+        self.inner_mut().allocated = Some(wanted);
+        Ok(())
+    }
+
+    async fn write_index(&self, host: &H, base_offset: u64, write: IndexWrite) -> Result<Writer<H::File>> {
+        let file = match self.spec.open_files.get(self.owner, base_offset, FileKind::Index) {
+            Some(file) => file,
+            None if write.position == 0 => self.create(host, base_offset, FileKind::Index).await?,
+            None => match self.open_existing(host, base_offset, FileKind::Index).await? {
+                Writer::Open(file) => file,
+                broken => return Ok(broken),
+            },
+        };
+        let mut buf = host.buf(write.blocks.len());
+        buf.bytes_mut().copy_from_slice(&write.blocks);
+        self.write(&file, buf, write.position, base_offset, FileKind::Index).await?;
+        Ok(Writer::Open(file))
+    }
+
+    async fn write(&self, file: &H::File, buf: H::Buf, at: u64, base_offset: u64, kind: FileKind) -> Result<()> {
+        let (result, _) = file.write_at(buf, at, Durability::Volatile).await;
+        let dirty = &mut self.inner_mut().dirty;
+        if !dirty.contains(&(base_offset, kind)) {
+            dirty.push((base_offset, kind));
+        }
+        result.map_err(|error| write_failed(&self.path(base_offset, kind), "write to", &error))
+    }
+
+    /// Gives back what was reserved beyond the end, and what a crash left there.
+    async fn cut(&self, file: &H::File, base_offset: u64, kind: FileKind, len: u64) -> Result<()> {
+        let result = file.truncate(len).await;
+        result.map_err(|error| write_failed(&self.path(base_offset, kind), "cut", &error))
+    }
+
+    /// Makes everything spread so far durable: files, index blocks, names. After an error nobody knows what is on
+    /// disk: this partition's log has failed, and neither spreads nor syncs again before a restart.
+    pub async fn sync(&self, host: &H) -> Result<()> {
+        let _turn = self.turn.enter(1).await;
+        self.check_failed()?;
+        // The lists stay until all is done: when this wait is dropped, the next sync does it again.
+        let (dirty, dirs) = {
+            let inner = self.inner();
+            (inner.dirty.clone(), inner.dirty_dirs.clone())
+        };
+        let result = self.sync_all(host, &dirty, &dirs).await;
+        let inner = &mut *self.inner_mut();
+        match &result {
+            Ok(()) => {
+                inner.dirty.clear();
+                inner.dirty_dirs.clear();
+            }
+            Err(_) => inner.failed = true,
+        }
+        result
+    }
+
+    async fn sync_all(&self, host: &H, dirty: &[(u64, FileKind)], dirs: &[std::path::PathBuf]) -> Result<()> {
+        let failed = |path: &Path, error: &io::Error| {
+            Error::new(Code::LogFailed, format!("cannot make {} durable: {error}; restart the node", path.display()))
+        };
+        for &(base_offset, kind) in dirty {
+            let path = self.path(base_offset, kind);
+            let file = match self.spec.open_files.get(self.owner, base_offset, kind) {
+                Some(file) => file,
+                None => host.open(&path, FileKind::WRITE_EXISTING).await.map_err(|error| failed(&path, &error))?,
+            };
+            file.sync_data().await.map_err(|error| failed(&path, &error))?;
+        }
+        for dir in dirs {
+            host.sync_dir(dir).await.map_err(|error| failed(dir, &error))?;
+        }
+        Ok(())
+    }
+}
+
+/// Fills `blocks` from the front of the parts; what is left over is the tail, a copy of its own.
+pub(super) fn gather(parts: &[Bytes], blocks: &mut [u8]) -> Bytes {
+    let mut filled = 0;
+    let mut tail = Vec::new();
+    for part in parts {
+        let now = part.len().min(blocks.len() - filled);
+        blocks[filled..filled + now].copy_from_slice(&part[..now]);
+        filled += now;
+        tail.extend_from_slice(&part[now..]);
+    }
+    assert_eq!(filled, blocks.len(), "there are enough bytes for the blocks");
+    Bytes::from(tail)
+}

@@ -1,0 +1,575 @@
+//! One shard's log at work: what Raft wants written goes to the journal in one append per Ready; what is
+//! committed is spread to segments off the ack path; checkpoints free the oldest journal file when few are free.
+//! It decides no offsets and no acks: durable Readys go up through [`LogEvents`].
+
+use crate::frames;
+use crate::group_log::GroupLog;
+use crate::group_state::GroupState;
+use crate::journal::{Durable, Frame, FrameKind, Journal, Ticket};
+use crate::segment::{OpenFiles, ReadBudget, Segments, SegmentsSpec};
+use bytes::{BufMut, Bytes, BytesMut};
+use flumen_io::Host;
+use flumen_io::local::Notify;
+use flumen_model::limits::{CHUNK_BYTES, Limits, WRITE_GROUP_BYTES_MAX};
+use flumen_model::{Code, Error, GroupId, PartitionNumber, Result, ShardId, TopicId};
+use flumen_replication::{Point, ReplicaId, Write};
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use uuid::Uuid;
+
+/// Where a shard lies and how large it may grow.
+#[derive(Clone, Debug)]
+pub struct ShardLogSpec {
+    /// The shard's own directory.
+    pub dir: PathBuf,
+    /// The random id of the data directory, which seeds every checksum.
+    pub directory_id: Uuid,
+    /// The shard.
+    pub shard: ShardId,
+    /// Journal file bytes, as the superblock says.
+    pub journal_file_bytes: u64,
+    /// Journal files, as the superblock says.
+    pub journal_files: usize,
+    /// The node's limits.
+    pub limits: Limits,
+}
+
+impl ShardLogSpec {
+    /// Where a partition's segments lie.
+    pub fn partition_dir(&self, topic: TopicId, partition: PartitionNumber) -> PathBuf {
+        self.topic_dir(topic).join(partition.to_string())
+    }
+
+    pub(crate) fn topic_dir(&self, topic: TopicId) -> PathBuf {
+        self.dir.join("t").join(topic.to_string())
+    }
+
+    pub(crate) fn trash_dir(&self) -> PathBuf {
+        self.dir.join("trash")
+    }
+
+    /// The seed of a group's segment checksums: the directory's id and the group, never cluster or node.
+    pub(crate) fn segment_seed(&self, group: GroupId) -> u32 {
+        crc32c::crc32c_append(crc32c::crc32c(self.directory_id.as_bytes()), &group.0.to_le_bytes())
+    }
+}
+
+/// What the log tells the engine. Called on the shard's core, never re-entrantly.
+pub trait LogEvents {
+    /// These Readys are durable, in the order they were written.
+    fn durable(&self, readys: &[(GroupId, u64)]);
+    /// The state machine's own snapshot of a group as of its applied entry; `None` when the group is gone.
+    fn machine_snapshot(&self, group: GroupId) -> Option<Bytes>;
+    /// A checkpoint is durable: Raft's own log may forget what it covers.
+    fn checkpointed(&self, group: GroupId, point: Point);
+    /// How large a group's segments may grow and how old, in bytes and milliseconds.
+    fn roll_limits(&self, group: GroupId) -> RollLimits;
+}
+
+/// When a group's active segment is sealed.
+#[derive(Clone, Copy, Debug)]
+pub struct RollLimits {
+    /// At this size.
+    pub segment_bytes: u64,
+    /// When its first batch is this old.
+    pub segment_ms: u64,
+}
+
+/// What one journal append was for.
+enum InFlight {
+    Ready { group: GroupId, number: u64, index_max: u64 },
+    Part { group: GroupId },
+    Checkpoint { group: GroupId, point: Point },
+}
+
+/// Counters of what the log did since it was opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LogStats {
+    /// Bytes written to segments.
+    pub spread_bytes: u64,
+    /// Checkpoints written.
+    pub checkpoints: u64,
+    /// Journal files freed.
+    pub files_freed: u64,
+    /// Bytes of batches in memory.
+    pub cached_bytes: usize,
+}
+
+/// One shard's log.
+pub struct ShardLog<H: Host> {
+    pub(crate) host: H,
+    pub(crate) spec: ShardLogSpec,
+    journal: Rc<Journal<H>>,
+    groups: RefCell<BTreeMap<GroupId, Rc<GroupLog<H>>>>,
+    in_flight: RefCell<VecDeque<(Ticket, InFlight)>>,
+    /// Groups by the journal file that their frames are in.
+    by_file: RefCell<BTreeMap<u64, Vec<GroupId>>>,
+    spread_queue: RefCell<VecDeque<Rc<GroupLog<H>>>>,
+    cache_order: RefCell<VecDeque<(Rc<GroupLog<H>>, usize)>>,
+    cached_bytes: Cell<usize>,
+    /// Wakes the spreader, the checkpointer and whoever waits for room.
+    spread_wake: Notify,
+    checkpoint_wake: Notify,
+    room: Notify,
+    pub(crate) budget: Rc<ReadBudget>,
+    pub(crate) open_files: Rc<OpenFiles<H>>,
+    full: Cell<bool>,
+    closing: Cell<bool>,
+    stats: Cell<LogStats>,
+    checkpoint_sequence: Cell<u64>,
+}
+
+impl<H: Host> ShardLog<H> {
+    pub(crate) fn assemble(
+        host: H,
+        spec: ShardLogSpec,
+        journal: Rc<Journal<H>>,
+        groups: BTreeMap<GroupId, Rc<GroupLog<H>>>,
+        by_file: BTreeMap<u64, Vec<GroupId>>,
+        budget: Rc<ReadBudget>,
+        open_files: Rc<OpenFiles<H>>,
+    ) -> Rc<ShardLog<H>> {
+        let sequence = host.entropy();
+        Rc::new(ShardLog {
+            host,
+            spec,
+            journal,
+            groups: RefCell::new(groups),
+            in_flight: RefCell::default(),
+            by_file: RefCell::new(by_file),
+            spread_queue: RefCell::default(),
+            cache_order: RefCell::default(),
+            cached_bytes: Cell::new(0),
+            spread_wake: Notify::new(),
+            checkpoint_wake: Notify::new(),
+            room: Notify::new(),
+            budget,
+            open_files,
+            full: Cell::new(false),
+            closing: Cell::new(false),
+            stats: Cell::default(),
+            checkpoint_sequence: Cell::new(sequence),
+        })
+    }
+
+    /// The group's log.
+    pub fn group(&self, group: GroupId) -> Option<Rc<GroupLog<H>>> {
+        self.groups.borrow().get(&group).cloned()
+    }
+
+    /// All groups, ascending.
+    pub fn groups(&self) -> Vec<Rc<GroupLog<H>>> {
+        self.groups.borrow().values().cloned().collect()
+    }
+
+    /// Catch-up reads share this budget.
+    pub fn budget(&self) -> &ReadBudget {
+        &self.budget
+    }
+
+    /// The journal, for its figures.
+    pub fn journal(&self) -> &Journal<H> {
+        &self.journal
+    }
+
+    /// What was done so far.
+    pub fn stats(&self) -> LogStats {
+        LogStats { cached_bytes: self.cached_bytes.get(), ..self.stats.get() }
+    }
+
+    /// True while users' records are refused for lack of space.
+    pub fn is_full(&self) -> bool {
+        self.full.get()
+    }
+
+    /// Whether the journal has room for another append of this size.
+    pub fn admits(&self, bytes: usize) -> bool {
+        self.journal.admits(bytes)
+    }
+
+    /// Waits for the journal to free room; may wake early.
+    pub async fn wait_room(&self) {
+        self.room.notified().await;
+    }
+
+    /// Starts a group at its birth point. Durable before any Ready that is written after this.
+    pub fn create_group(
+        &self,
+        group: GroupId,
+        topic: TopicId,
+        partition: PartitionNumber,
+        replica: ReplicaId,
+        start: Point,
+    ) -> Rc<GroupLog<H>> {
+        let segments = (!group.is_state()).then(|| Segments::empty(self.segments_spec(group, topic, partition)));
+        let state = GroupState::birth(topic, partition, replica, start);
+        let log = Rc::new(GroupLog::new(group, state, segments));
+        let previous = self.groups.borrow_mut().insert(group, log.clone());
+        assert!(previous.is_none(), "group ids are never reused");
+        // The birth is a checkpoint of an empty group: it names the topic, so that `check` needs no metadata.
+        self.append_checkpoint(&log, Bytes::new());
+        log
+    }
+
+    pub(crate) fn segments_spec(
+        &self,
+        group: GroupId,
+        topic: TopicId,
+        partition: PartitionNumber,
+    ) -> SegmentsSpec<H> {
+        SegmentsSpec {
+            dir: self.spec.partition_dir(topic, partition),
+            seed: self.spec.segment_seed(group),
+            open_files: self.open_files.clone(),
+        }
+    }
+
+    /// Queues what one Ready writes as one atomic append. `lazy` rides with the next write or the idle mark.
+    pub fn write(&self, log: &GroupLog<H>, number: u64, write: &Write) {
+        let group = log.group();
+        if let Some(hard_state) = write.hard_state {
+            log.set_hard_state(hard_state);
+        }
+        let (frames, index_max) = frames::of_write(group, write);
+        let ticket =
+            if write.must_sync { self.journal.append(frames) } else { self.journal.append_lazy(frames) };
+        self.in_flight.borrow_mut().push_back((ticket, InFlight::Ready { group, number, index_max }));
+    }
+
+    /// Takes a committed entry into the group's log and the cache.
+    pub fn apply(&self, log: &Rc<GroupLog<H>>, entry: &flumen_replication::Entry) {
+        let bytes = log.apply(entry);
+        if bytes > 0 {
+            self.cache(log, bytes);
+        }
+    }
+
+    /// Counts what recovery left in a group's memory.
+    pub(crate) fn adopt(&self, log: &Rc<GroupLog<H>>) {
+        log.spread_queued.set(false);
+        let bytes = log.segments().map_or(0, Segments::cached_bytes);
+        if bytes > 0 {
+            self.cache(log, bytes);
+        }
+    }
+
+    fn cache(&self, log: &Rc<GroupLog<H>>, bytes: usize) {
+        let total = self.cached_bytes.get() + bytes;
+        self.cached_bytes.set(total);
+        let mut order = self.cache_order.borrow_mut();
+        match order.back_mut() {
+            Some((last, sum)) if Rc::ptr_eq(last, log) && *sum < CHUNK_BYTES => *sum += bytes,
+            _ => order.push_back((log.clone(), bytes)),
+        }
+        drop(order);
+        let unspread = log.segments().map_or(0, Segments::unspread_bytes);
+        if unspread >= CHUNK_BYTES as u64 {
+            self.queue_spread(log);
+        }
+        if total > self.spec.limits.cache_bytes {
+            self.spread_wake.notify_one();
+        }
+    }
+
+    pub(crate) fn queue_spread(&self, log: &Rc<GroupLog<H>>) {
+        if !log.spread_queued.replace(true) {
+            self.spread_queue.borrow_mut().push_back(log.clone());
+            self.spread_wake.notify_one();
+        }
+    }
+
+    /// Runs the journal's writer until [`ShardLog::close`]. An error means that a write failed: the log is
+    /// poisoned, nothing more is acked, and the process must end.
+    pub async fn run_writer(&self, events: Rc<dyn LogEvents>) -> Result<()> {
+        let mut readys = Vec::new();
+        self.journal
+            .run_writer(|durable: Durable| {
+                self.on_durable(&durable, &*events, &mut readys);
+                events.durable(&readys);
+                readys.clear();
+                self.room.notify_all();
+            })
+            .await
+    }
+
+    fn on_durable(&self, durable: &Durable, events: &dyn LogEvents, readys: &mut Vec<(GroupId, u64)>) {
+        loop {
+            let next = {
+                let mut in_flight = self.in_flight.borrow_mut();
+                if in_flight.front().is_none_or(|&(ticket, _)| ticket > durable.up_to) {
+                    break;
+                }
+                in_flight.pop_front().expect("a front was there").1
+            };
+            match next {
+                InFlight::Ready { group, number, index_max } => {
+                    self.touch(group, durable.file_seq, index_max);
+                    readys.push((group, number));
+                }
+                InFlight::Part { group } => self.touch(group, durable.file_seq, 0),
+                InFlight::Checkpoint { group, point } => {
+                    self.touch(group, durable.file_seq, 0);
+                    if let Some(log) = self.group(group) {
+                        log.checkpointed(durable.file_seq, point.index.0);
+                    }
+                    self.bump(|stats| stats.checkpoints += 1);
+                    events.checkpointed(group, point);
+                    self.checkpoint_wake.notify_all();
+                }
+            }
+        }
+        if self.journal.free_files() < self.free_files_wanted() {
+            self.checkpoint_wake.notify_all();
+        }
+    }
+
+    fn touch(&self, group: GroupId, file_seq: u64, index_max: u64) {
+        let Some(log) = self.group(group) else { return };
+        if log.touched(file_seq, index_max) {
+            self.by_file.borrow_mut().entry(file_seq).or_default().push(group);
+        }
+    }
+
+    fn bump(&self, change: impl FnOnce(&mut LogStats)) {
+        let mut stats = self.stats.get();
+        change(&mut stats);
+        self.stats.set(stats);
+    }
+
+    /// Checkpoints start below this many free files: half the ring, so that spreading keeps ahead of appends.
+    fn free_files_wanted(&self) -> usize {
+        (self.spec.journal_files / 2).max(3)
+    }
+
+    /// Spreads full chunks and keeps the cache in its budget, until [`ShardLog::close`]. An error is a failed
+    /// write other than a full disk: the process must end.
+    pub async fn run_spreader(&self, events: Rc<dyn LogEvents>) -> Result<()> {
+        while !self.closing.get() {
+            let next = self.spread_queue.borrow_mut().pop_front();
+            match next {
+                Some(log) => {
+                    log.spread_queued.set(false);
+                    self.spread(&log, &*events, false).await?;
+                }
+                None if self.cached_bytes.get() > self.spec.limits.cache_bytes && self.evict(&*events).await? => {}
+                None => self.spread_wake.notified().await,
+            }
+        }
+        Ok(())
+    }
+
+    async fn spread(&self, log: &GroupLog<H>, events: &dyn LogEvents, force: bool) -> Result<()> {
+        let Some(segments) = log.segments() else { return Ok(()) };
+        if log.is_removed() {
+            return Ok(());
+        }
+        let roll = events.roll_limits(log.group());
+        match segments.spread(&self.host, force, roll).await {
+            Ok(done) => {
+                self.bump(|stats| stats.spread_bytes += done.bytes);
+                Ok(())
+            }
+            Err(error) if error.code == Code::DiskFull => {
+                // The journal still has it: refuse users' records and try again when there is room.
+                self.full.set(true);
+                tracing::error!(group = log.group().0, "no space to spread records; users' records are refused");
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Drops the oldest cached batches until the cache is in its budget again, spreading them first where
+    /// needed. False when nothing could be dropped.
+    async fn evict(&self, events: &dyn LogEvents) -> Result<bool> {
+        let Some((log, bytes)) = self.cache_order.borrow_mut().pop_front() else { return Ok(false) };
+        let Some(segments) = log.segments().filter(|_| !log.is_removed()) else {
+            self.cached_bytes.set(self.cached_bytes.get().saturating_sub(bytes));
+            return Ok(true);
+        };
+        let mut freed = segments.evict(bytes);
+        if freed < bytes && segments.unspread_bytes() as usize >= flumen_model::limits::BLOCK_BYTES {
+            self.spread(&log, events, true).await?;
+            freed += segments.evict(bytes - freed);
+        }
+        self.cached_bytes.set(self.cached_bytes.get().saturating_sub(freed));
+        let left = bytes.saturating_sub(freed);
+        if left > 0 {
+            // What is left is less than a block that cannot be spread yet, or the disk is full.
+            self.cache_order.borrow_mut().push_back((log, left));
+        }
+        Ok(freed > 0)
+    }
+
+    /// Frees the oldest journal files whenever few are free, until [`ShardLog::close`].
+    pub async fn run_checkpointer(self: Rc<Self>, events: Rc<dyn LogEvents>) -> Result<()> {
+        while !self.closing.get() {
+            if self.journal.free_files() >= self.free_files_wanted() || !self.free_oldest(&events).await? {
+                self.checkpoint_wake.notified().await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Frees the oldest journal file; false when only the one being written is live.
+    pub async fn free_oldest(self: &Rc<Self>, events: &Rc<dyn LogEvents>) -> Result<bool> {
+        let Some(oldest) = self.journal.oldest().filter(|oldest| oldest.seq != self.journal.current_seq()) else {
+            return Ok(false);
+        };
+        let groups = self.by_file.borrow_mut().remove(&oldest.seq).unwrap_or_default();
+        let logs: Vec<_> = groups.into_iter().filter_map(|group| self.group(group)).collect();
+        self.checkpoint_all(&logs, oldest.seq, events).await?;
+        while logs.iter().any(|log| log.needs(oldest.seq)) {
+            if self.closing.get() {
+                return Ok(true);
+            }
+            self.checkpoint_wake.notified().await;
+        }
+        self.journal.release(oldest.seq);
+        self.bump(|stats| stats.files_freed += 1);
+        self.room.notify_all();
+        Ok(true)
+    }
+
+    /// Checkpoints those that still need a file, a few at a time: a bounded number of segments is synced at once.
+    async fn checkpoint_all(
+        self: &Rc<Self>,
+        logs: &[Rc<GroupLog<H>>],
+        file_seq: u64,
+        events: &Rc<dyn LogEvents>,
+    ) -> Result<()> {
+        const AT_ONCE: usize = 4;
+        let todo: Vec<_> = logs.iter().filter(|log| log.needs(file_seq)).cloned().collect();
+        for some in todo.chunks(AT_ONCE) {
+            let mut running = Vec::with_capacity(AT_ONCE);
+            for log in some {
+                let (this, log, events) = (self.clone(), log.clone(), events.clone());
+                running.push(Box::pin(self.host.spawn(async move { this.checkpoint(&log, &*events).await })));
+            }
+            for one in running {
+                one.await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Spreads what a group has, makes it durable and queues the group's checkpoint.
+    pub async fn checkpoint(&self, log: &Rc<GroupLog<H>>, events: &dyn LogEvents) -> Result<()> {
+        self.spread(log, events, true).await?;
+        let Some(machine) = events.machine_snapshot(log.group()).filter(|_| !log.is_removed()) else {
+            return Ok(());
+        };
+        // One instant: applied point, segments and machine belong together.
+        let mut state = log.state().clone();
+        if let Some(segments) = log.segments() {
+            state.segments = segments.state().encode();
+            segments.sync(&self.host).await?;
+        }
+        state.machine = machine;
+        if !log.is_removed() {
+            // A vote or term that was queued meanwhile must not be taken back by an older one in this checkpoint.
+            state.hard_state = log.state().hard_state;
+            self.append_state(log.group(), &state);
+        }
+        Ok(())
+    }
+
+    fn append_checkpoint(&self, log: &GroupLog<H>, machine: Bytes) {
+        let mut state = log.state().clone();
+        state.machine = machine;
+        self.append_state(log.group(), &state);
+    }
+
+    /// Queues a checkpoint: whole when it is small, else in parts that let other groups' appends between them.
+    fn append_state(&self, group: GroupId, state: &GroupState) {
+        let whole = state.encode();
+        let point = state.start.clone();
+        let sequence = self.checkpoint_sequence.get();
+        self.checkpoint_sequence.set(sequence.wrapping_add(1));
+        let frame = |kind, part: u32, payload| Frame {
+            kind,
+            group,
+            index: point.index.0,
+            term: point.term.0,
+            base_offset: sequence,
+            last_offset_delta: part,
+            payload,
+        };
+        let part_bytes = WRITE_GROUP_BYTES_MAX / 2;
+        let parts = whole.len().div_ceil(part_bytes).max(1);
+        let mut in_flight = self.in_flight.borrow_mut();
+        for part in 0..parts - 1 {
+            let piece = whole.slice(part * part_bytes..(part + 1) * part_bytes);
+            let ticket = self.journal.append(vec![frame(FrameKind::CheckpointPart, part as u32, piece)]);
+            in_flight.push_back((ticket, InFlight::Part { group }));
+        }
+        let last = whole.slice((parts - 1) * part_bytes..);
+        let ticket = self.journal.append(vec![frame(FrameKind::Checkpoint, parts as u32 - 1, last)]);
+        in_flight.push_back((ticket, InFlight::Checkpoint { group, point }));
+    }
+
+    /// Forgets a group: its frames need no checkpoint any more. Its files go with [`ShardLog::delete_topic`].
+    pub fn remove_group(&self, group: GroupId) {
+        if let Some(log) = self.groups.borrow_mut().remove(&group) {
+            log.remove();
+            let cached = log.segments().map_or(0, Segments::cached_bytes);
+            tracing::debug!(group = group.0, cached, "group forgotten");
+        }
+        self.checkpoint_wake.notify_all();
+    }
+
+    /// Moves a deleted topic's files into the trash, durably, then shrinks them away at a gentle pace. May be
+    /// repeated.
+    pub async fn delete_topic(&self, topic: TopicId) -> Result<()> {
+        crate::segment::delete_all(&self.host, &self.spec.topic_dir(topic), &self.spec.trash_dir()).await
+    }
+
+    /// Finishes deletions that a crash cut short.
+    pub async fn empty_trash(&self) -> Result<()> {
+        crate::segment::empty_trash(&self.host, &self.spec.trash_dir()).await
+    }
+
+    /// Looks at the free space and applies the watermarks. Returns the free bytes.
+    pub async fn watch_space(&self) -> Result<u64> {
+        let dir: &Path = &self.spec.dir;
+        let space = self.host.space(dir).await.map_err(|error| {
+            Error::new(Code::LogFailed, format!("cannot read the free space of {}: {error}", dir.display()))
+        })?;
+        let limits = &self.spec.limits;
+        let was = self.full.get();
+        let is = space.free < limits.disk_refuse_bytes;
+        if is != was {
+            self.full.set(is);
+            if is {
+                tracing::error!(free = space.free, "disk full: users' records are refused");
+            } else {
+                tracing::warn!(free = space.free, "space again: users' records are taken");
+            }
+        } else if space.free < limits.disk_warn_bytes {
+            tracing::warn!(free = space.free, limit = limits.disk_warn_bytes, "disk space is getting short");
+        }
+        Ok(space.free)
+    }
+
+    /// Ends writer, spreader and checkpointer once the journal has written what it has.
+    pub fn close(&self) {
+        self.closing.set(true);
+        self.journal.close();
+        self.spread_wake.notify_all();
+        self.checkpoint_wake.notify_all();
+        self.room.notify_all();
+    }
+}
+
+/// The whole bytes of a checkpoint from its parts.
+pub(crate) fn join_parts(parts: &[Bytes], last: &Bytes) -> Bytes {
+    if parts.is_empty() {
+        return last.clone();
+    }
+    let mut whole = BytesMut::with_capacity(parts.iter().map(Bytes::len).sum::<usize>() + last.len());
+    parts.iter().for_each(|part| whole.put_slice(part));
+    whole.put_slice(last);
+    whole.freeze()
+}

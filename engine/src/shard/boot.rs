@@ -1,0 +1,197 @@
+//! From a directory to a shard that leads its groups: format what is new, recover what is there, campaign.
+
+use super::{Shard, UNFLUSHED_BYTES_MAX};
+use crate::control::Control;
+use crate::metadata::{Metadata, MetadataView};
+use crate::partition::{Partition, sequence_of};
+use crate::positions::Positions;
+use crate::producers::Producers;
+use crate::state_group::StateGroup;
+use crate::table::GroupTable;
+use bytes::BytesMut;
+use flumen_io::Host;
+use flumen_io::local::Notify;
+use flumen_log::journal::ScanReport;
+use flumen_log::recovery::{self, RecoveredGroup, Replay};
+use flumen_log::{GroupState, ShardLogSpec};
+use flumen_model::batch::BatchView;
+use flumen_model::topic::TopicSettings;
+use flumen_model::{Code, Error, GroupId, PartitionNumber, Result, TopicId};
+use flumen_replication::{Driver, Entry, EntryKind, ReplicaId};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// What a shard is opened with.
+#[derive(Clone, Debug)]
+pub struct ShardConfig {
+    /// Where it lies and how large it may grow.
+    pub log: ShardLogSpec,
+    /// Seeds the election jitter.
+    pub seed: u64,
+}
+
+/// The first replica of the state groups, which are there before group 0 can give ids.
+const STATE_REPLICA: ReplicaId = ReplicaId(1);
+
+/// The state machines as they are rebuilt.
+pub(crate) struct Machines {
+    pub(crate) metadata: Metadata,
+    pub(crate) positions: Positions,
+    pub(crate) producers: BTreeMap<GroupId, Producers>,
+    producers_max: usize,
+}
+
+impl Machines {
+    /// Empty machines.
+    pub(crate) fn new(limits: &flumen_model::limits::Limits) -> Machines {
+        Machines {
+            metadata: Metadata::new(),
+            positions: Positions::new(),
+            producers: BTreeMap::new(),
+            producers_max: limits.producers_per_partition_max,
+        }
+    }
+}
+
+impl Replay for Machines {
+    fn restore(&mut self, group: GroupId, state: &GroupState) -> Result<()> {
+        match group {
+            GroupId::METADATA if !state.machine.is_empty() => self.metadata = Metadata::restore(&state.machine)?,
+            GroupId::POSITIONS if !state.machine.is_empty() => self.positions = Positions::restore(&state.machine)?,
+            _ if group.is_state() => {}
+            _ => {
+                let producers = match state.machine.is_empty() {
+                    true => Producers::new(self.producers_max),
+                    false => Producers::restore(&state.machine, self.producers_max)?,
+                };
+                self.producers.insert(group, producers);
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, group: GroupId, entry: &Entry) -> Result<()> {
+        match (group, entry.kind) {
+            (GroupId::METADATA, EntryKind::Command) => {
+                let _ = self.metadata.apply(entry.index.0, &entry.data);
+            }
+            (GroupId::POSITIONS, EntryKind::Command) => {
+                let _ = self.positions.apply(entry.index.0, &entry.data);
+            }
+            (_, EntryKind::Batch) => {
+                let view = BatchView::parse(&entry.data)?;
+                if let (Some(sequence), Some(producers)) = (sequence_of(&view), self.producers.get_mut(&group)) {
+                    producers.replay(&sequence, view.base_offset(), view.max_timestamp());
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl<H: Host> Shard<H> {
+    /// Recovers the shard in its directory. Its groups are campaigning when this returns; the caller then runs
+    /// the shard's tasks and lets it follow the metadata.
+    ///
+    /// # Errors
+    /// What makes the whole shard unreadable. Damage in groups is none: they come back read-only.
+    pub async fn open(host: H, config: ShardConfig) -> Result<(Rc<Shard<H>>, ScanReport)> {
+        let limits = config.log.limits.clone();
+        let batch_bytes_max =
+            recovery::append_bytes_max(config.log.journal_file_bytes) - UNFLUSHED_BYTES_MAX - 64 * 1024;
+        let id = config.log.shard;
+        let mut machines = Machines::new(&limits);
+        let recovered = recovery::recover(&host, config.log, &mut machines).await?;
+        let is_control = id.0 == 0;
+        let mut shard = Shard {
+            host,
+            id,
+            limits,
+            log: recovered.log,
+            seed: config.seed,
+            partitions: RefCell::new(GroupTable::default()),
+            control: None,
+            view: RefCell::new(MetadataView::default()),
+            dirty: RefCell::default(),
+            committed: RefCell::default(),
+            slab: RefCell::new(BytesMut::new()),
+            unflushed_bytes: Cell::new(0),
+            progress: Notify::new(),
+            closing: Cell::new(false),
+            batch_bytes_max,
+        };
+        let mut state_groups = BTreeMap::new();
+        for group in recovered.groups {
+            if group.log.group().is_state() {
+                state_groups.insert(group.log.group(), group);
+            } else {
+                shard.adopt(group, &mut machines);
+            }
+        }
+        if is_control {
+            shard.control = Some(shard.control_of(state_groups, machines));
+        }
+        let shard = Rc::new(shard);
+        shard.resume();
+        Ok((shard, recovered.report))
+    }
+
+    /// A recovered partition. Its settings come with the first view.
+    fn adopt(&self, group: RecoveredGroup<H>, machines: &mut Machines) {
+        let id = group.log.group();
+        let producers = machines
+            .producers
+            .remove(&id)
+            .unwrap_or_else(|| Producers::new(self.limits.producers_per_partition_max));
+        let replica = group.log.state().replica;
+        let driver = group.restored.map(|restored| self.lead(id, replica, restored));
+        let partition = Partition::new(group.log, driver, producers, Rc::new(TopicSettings::default()));
+        self.partitions.borrow_mut().insert(id, Rc::new(partition));
+    }
+
+    fn control_of(&self, mut found: BTreeMap<GroupId, RecoveredGroup<H>>, machines: Machines) -> Control<H> {
+        let mut parts = |id: GroupId| match found.remove(&id) {
+            Some(group) => {
+                let replica = group.log.state().replica;
+                let driver = group.restored.map(|restored| self.lead(id, replica, restored));
+                (group.log, driver)
+            }
+            None => {
+                let (log, driver) = self.birth(id, TopicId::INTERNAL, PartitionNumber(id.0 as u32), STATE_REPLICA);
+                (log, Some(driver))
+            }
+        };
+        let (log, driver) = parts(GroupId::METADATA);
+        let metadata = StateGroup::new(log, driver, machines.metadata);
+        let (log, driver) = parts(GroupId::POSITIONS);
+        Control::new(metadata, StateGroup::new(log, driver, machines.positions))
+    }
+
+    /// Applies what the drivers know to be committed already, and hands their first Readys to the journal.
+    fn resume(&self) {
+        for partition in self.partitions() {
+            if partition.driver.borrow().is_some() {
+                self.advance_partition(&partition, None);
+            }
+        }
+        if let Some(control) = &self.control {
+            self.advance_state(&control.metadata, None);
+            self.advance_state(&control.positions, None);
+        }
+        self.flush();
+    }
+}
+
+/// A damaged directory must not look like a young one.
+pub(crate) fn refuse_damaged_metadata(driver: Option<&Driver>) -> Result<()> {
+    match driver {
+        Some(_) => Ok(()),
+        None => Err(Error::new(
+            Code::Corrupt,
+            "the node's own metadata is damaged: run `flumen check`, restore the directory from a copy, or accept the loss with `flumen repair`",
+        )),
+    }
+}
+

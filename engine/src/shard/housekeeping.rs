@@ -1,0 +1,97 @@
+//! What a shard does beside appends: its long-running tasks, retention, the watch over free space. Each step is
+//! small and yields; none is on the way of an ack.
+
+use super::Shard;
+use crate::partition::move_log_start_command;
+use flumen_io::Host;
+use flumen_log::LogEvents;
+use flumen_model::{Error, Result, TopicId, UnixMillis};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// How often retention looks at every partition.
+const RETENTION_EVERY: Duration = Duration::from_secs(5);
+/// How often the free space is looked at.
+const SPACE_EVERY: Duration = Duration::from_secs(1);
+/// Partitions that retention looks at before it yields.
+const RETENTION_SLICE: usize = 64;
+
+impl<H: Host> Shard<H> {
+    /// Starts the shard's tasks. A failed write or flush goes to `failed`, once: nothing more is acked by this
+    /// log, and the process must end.
+    pub fn start(self: &Rc<Self>, failed: impl FnOnce(Error) + Clone + 'static) {
+        let events: Rc<dyn LogEvents> = self.clone();
+        self.task(failed.clone(), |shard| {
+            let events = events.clone();
+            async move { shard.log.run_writer(events).await }
+        });
+        self.task(failed.clone(), |shard| {
+            let events = events.clone();
+            async move { shard.log.run_spreader(events).await }
+        });
+        self.task(failed.clone(), |shard| {
+            let events = events.clone();
+            async move { shard.log.clone().run_checkpointer(events).await }
+        });
+        self.task(failed.clone(), |shard| async move { shard.watch_space().await });
+        self.task(failed, |shard| async move {
+            shard.retain().await;
+            Ok(())
+        });
+    }
+
+    fn task<F>(self: &Rc<Self>, failed: impl FnOnce(Error) + 'static, make: impl FnOnce(Rc<Self>) -> F)
+    where
+        F: Future<Output = Result<()>> + 'static,
+    {
+        let work = make(self.clone());
+        drop(self.host.spawn(async move {
+            if let Err(error) = work.await {
+                failed(error);
+            }
+        }));
+    }
+
+    async fn watch_space(&self) -> Result<()> {
+        while !self.closing.get() {
+            self.log.watch_space().await?;
+            self.host.sleep(SPACE_EVERY).await;
+        }
+        Ok(())
+    }
+
+    async fn retain(&self) {
+        while !self.closing.get() {
+            self.host.sleep(RETENTION_EVERY).await;
+            self.retain_once().await;
+        }
+    }
+
+    /// Moves the log start of every partition that holds more or older records than its topic keeps.
+    pub async fn retain_once(&self) {
+        for some in self.partitions().chunks(RETENTION_SLICE) {
+            for partition in some {
+                let Some(segments) = partition.log.segments() else { continue };
+                let settings = partition.settings();
+                let now = UnixMillis(self.host.wall_ms());
+                let expired = segments.expired(now, settings.retention_ms(), settings.retention_bytes());
+                if let Some(to) = expired.filter(|to| *to > partition.log_start())
+                    && partition.propose_command(move_log_start_command(to)).is_ok()
+                {
+                    tracing::info!(group = partition.group().0, to = to.0, "retention moves the log start");
+                    self.mark(partition);
+                }
+            }
+            self.flush();
+            self.host.yield_now().await;
+        }
+    }
+
+    /// Purges a deleted topic's files from this shard. May be repeated.
+    ///
+    /// # Errors
+    /// What the filesystem says.
+    pub async fn purge(&self, topic: TopicId) -> Result<()> {
+        self.log.delete_topic(topic).await
+    }
+}

@@ -1,0 +1,79 @@
+//! Reading a partition: from memory where it can be, else from its segments within the core's read budget.
+
+use super::Shard;
+use crate::partition::{Partition, TailRead};
+use bytes::Bytes;
+use flumen_io::Host;
+use flumen_model::{Code, Error, Offset, Result, UnixMillis};
+use std::rc::Rc;
+
+/// A time that asks for the end of the log (Kafka's ListOffsets).
+pub const TIME_LATEST: i64 = -1;
+/// A time that asks for the start of the log.
+pub const TIME_EARLIEST: i64 = -2;
+/// A time that asks for the record with the highest timestamp.
+pub const TIME_MAX: i64 = -3;
+
+/// What a lookup by time found: offset and timestamp, −1 where there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeFound {
+    /// The first offset at or after the time, if there is one.
+    pub offset: Option<Offset>,
+    /// Its batch's timestamp.
+    pub timestamp: UnixMillis,
+}
+
+impl<H: Host> Shard<H> {
+    /// Whole batches from the one that holds `from`, at most `bytes_max` but at least one; none at the end.
+    ///
+    /// # Errors
+    /// As [`Partition::check_readable`]; [`Code::Corrupt`] with file and position where stored bytes are damaged.
+    pub async fn read(&self, partition: &Rc<Partition<H>>, from: Offset, bytes_max: usize) -> Result<Vec<Bytes>> {
+        let mut out = Vec::new();
+        match partition.read_tail(from, bytes_max, &mut out)? {
+            TailRead::Hit | TailRead::AtEnd => Ok(out),
+            TailRead::OnDisk => {
+                let segments = partition.log.segments().expect("records lie in segments");
+                let end = partition.high_watermark();
+                let read = segments.read(&self.host, self.log.budget(), from, end, bytes_max).await;
+                // While it was read, retention may have taken it away: say that rather than what the disk said.
+                partition.check_readable(from)?;
+                read
+            }
+        }
+    }
+
+    /// The first offset whose batch reaches `time`, or one of the special times.
+    ///
+    /// # Errors
+    /// [`Code::InvalidRequest`] for an unknown special time, or what the read of an index says.
+    pub async fn offset_for_time(&self, partition: &Rc<Partition<H>>, time: i64) -> Result<TimeFound> {
+        let none = UnixMillis(-1);
+        match time {
+            TIME_LATEST => Ok(TimeFound { offset: Some(partition.high_watermark()), timestamp: none }),
+            TIME_EARLIEST => Ok(TimeFound { offset: Some(partition.log_start()), timestamp: none }),
+            _ if time < TIME_MAX => Err(Error::new(
+                Code::InvalidRequest,
+                format!("no such special time: {time}; known are -1 latest, -2 earliest, -3 highest timestamp"),
+            )),
+            _ => self.search_time(partition, time).await,
+        }
+    }
+
+    async fn search_time(&self, partition: &Rc<Partition<H>>, time: i64) -> Result<TimeFound> {
+        let nothing = TimeFound { offset: None, timestamp: UnixMillis(-1) };
+        let Some(segments) = partition.log.segments() else { return Ok(nothing) };
+        let time = match time {
+            TIME_MAX => match segments.max_timestamp() {
+                Some(highest) => highest,
+                None => return Ok(nothing),
+            },
+            time => UnixMillis(time),
+        };
+        let found = segments.offset_for_time(&self.host, self.log.budget(), partition.log_start(), time).await?;
+        let start = partition.log_start();
+        Ok(found.filter(|(offset, _)| *offset < partition.high_watermark()).map_or(nothing, |(offset, at)| {
+            TimeFound { offset: Some(offset.max(start)), timestamp: at }
+        }))
+    }
+}

@@ -1,0 +1,82 @@
+//! The command line: every verb and flag, its help and its examples. It says what was asked and does nothing.
+
+pub(crate) mod node;
+pub(crate) mod records;
+pub(crate) mod topic;
+pub(crate) mod values;
+
+#[cfg(test)]
+mod tests;
+
+use crate::config::NATIVE_PORT;
+use crate::exit;
+use clap::{Parser, Subcommand};
+use flumen_tuning::TuneArgs;
+use node::{CheckArgs, QuickstartArgs, RepairArgs, ShowConfigArgs, StartArgs};
+use records::{ConsumeArgs, ProduceArgs};
+use std::net::{Ipv4Addr, SocketAddr};
+use topic::{SubscriptionCommand, TopicCommand};
+
+/// A distributed, durable log.
+#[derive(Parser, Clone, Debug)]
+#[command(
+    name = "flumen",
+    version,
+    about,
+    long_about = "A distributed, durable log: topics of records, in order, on disk before they are acknowledged.",
+    after_help = "Start with `flumen quickstart`. `flumen VERB --help` shows examples.",
+    after_long_help = exit::help(),
+    arg_required_else_help = true,
+    subcommand_required = true
+)]
+pub(crate) struct Cli {
+    /// The node to ask.
+    #[arg(long, global = true, value_name = "ADDR", default_value_t = default_server())]
+    pub(crate) server: SocketAddr,
+    /// Print JSON instead of text.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+fn default_server() -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, NATIVE_PORT))
+}
+
+/// The verbs.
+#[derive(Subcommand, Clone, Debug)]
+pub(crate) enum Command {
+    /// Run a node.
+    Start(StartArgs),
+    /// See it work: a node, a topic, records in and out.
+    Quickstart(QuickstartArgs),
+    /// Make, list, describe, change, trim and delete topics.
+    #[command(subcommand)]
+    Topic(TopicCommand),
+    /// Write lines as records.
+    Produce(ProduceArgs),
+    /// Read records as lines.
+    Consume(ConsumeArgs),
+    /// List, describe, move and delete named subscriptions.
+    #[command(subcommand)]
+    Subscription(SubscriptionCommand),
+    /// Show what a running node is doing.
+    Status,
+    /// Look for damage in a data directory.
+    Check(CheckArgs),
+    /// Give up damaged records, so that the rest is served again.
+    Repair(RepairArgs),
+    /// Print the configuration that holds, where each value comes from, and what it means.
+    Config(ShowConfigArgs),
+    /// Look at this machine and measure its disk.
+    Tune(TuneArgs),
+}
+
+/// The command line, or clap's answer to it: help, version, or what is wrong.
+pub(crate) fn parse(
+    args: impl IntoIterator<Item = impl Into<std::ffi::OsString> + Clone>,
+) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(args)
+}

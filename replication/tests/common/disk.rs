@@ -1,0 +1,124 @@
+//! A simulated disk: what is durable, and a queue of journal groups that are not. A crash loses groups from the
+//! end of the queue, whole ones only.
+
+use flumen_replication::{Conf, Entry, HardState, Index, Point, Restored, Term, Write};
+use std::collections::VecDeque;
+
+/// One atomic journal group.
+#[derive(Clone, Debug)]
+pub(crate) enum Group {
+    /// A Ready's.
+    Write(u64, Write),
+    /// The state machine is durable up to here; the configurations up to here stand before it.
+    Applied(Index, Vec<(Index, Conf)>),
+    /// The log starts here now.
+    Start(Point),
+}
+
+/// What recovery finds.
+#[derive(Clone, Debug)]
+pub(crate) struct Durable {
+    pub(crate) hard_state: HardState,
+    pub(crate) start: Point,
+    pub(crate) confs: Vec<(Index, Conf)>,
+    pub(crate) entries: VecDeque<Entry>,
+    pub(crate) applied: Index,
+}
+
+pub(crate) struct Disk {
+    pub(crate) durable: Durable,
+    pub(crate) queue: VecDeque<Group>,
+}
+
+impl Disk {
+    pub(crate) fn new(restored: Restored) -> Disk {
+        let Restored { hard_state, start, confs, entries, applied, .. } = restored;
+        let durable = Durable { hard_state, start, confs, entries: entries.into(), applied };
+        Disk { durable, queue: VecDeque::new() }
+    }
+
+    /// The oldest group becomes durable.
+    pub(crate) fn sync_one(&mut self) -> Option<Group> {
+        let group = self.queue.pop_front()?;
+        self.durable.take(group.clone());
+        Some(group)
+    }
+
+    /// Power fails: all but the first `kept` groups of the queue are lost.
+    pub(crate) fn crash(&mut self, kept: usize) {
+        for group in std::mem::take(&mut self.queue).into_iter().take(kept) {
+            self.durable.take(group);
+        }
+    }
+}
+
+impl Durable {
+    pub(crate) fn take(&mut self, group: Group) {
+        match group {
+            Group::Write(_, write) => self.write(write),
+            Group::Applied(index, confs) => {
+                // An applied mark proves that everything up to it is committed.
+                self.hard_state.commit = self.hard_state.commit.max(index);
+                self.applied = self.applied.max(index);
+                let start = self.start.index;
+                self.confs = confs.into_iter().filter(|(at, _)| *at > start).collect();
+            }
+            Group::Start(point) if point.index > self.start.index => {
+                assert!(point.index <= self.applied, "a log is cut below the durable applied mark only");
+                self.entries.retain(|entry| entry.index > point.index);
+                self.confs.retain(|(at, _)| *at > point.index);
+                self.start = point;
+            }
+            Group::Start(_) => {}
+        }
+    }
+
+    fn write(&mut self, write: Write) {
+        if let Some(point) = write.point {
+            self.entries.clear();
+            self.confs.clear();
+            self.applied = point.index;
+            self.start = point;
+        }
+        if let Some(hard_state) = write.hard_state {
+            self.hard_state = HardState { commit: hard_state.commit.max(self.applied), ..hard_state };
+        }
+        if let Some(first) = write.entries.first() {
+            assert!(first.index > self.hard_state.commit.min(self.applied), "what is applied is never replaced");
+            while self.entries.back().is_some_and(|entry| entry.index >= first.index) {
+                self.entries.pop_back();
+            }
+            assert_eq!(first.index, self.last().0.next(), "a log has no gaps");
+            self.entries.extend(write.entries);
+        }
+    }
+
+    pub(crate) fn last(&self) -> (Index, Term) {
+        self.entries.back().map_or((self.start.index, self.start.term), |entry| (entry.index, entry.term))
+    }
+
+    pub(crate) fn restored(&self) -> Restored {
+        let mut terms = vec![(self.start.index, self.start.term)];
+        for entry in &self.entries {
+            if entry.term != terms[terms.len() - 1].1 {
+                terms.push((entry.index, entry.term));
+            }
+        }
+        Restored {
+            hard_state: self.hard_state,
+            start: self.start.clone(),
+            confs: self.confs.clone(),
+            entries: self.entries.iter().filter(|entry| entry.index > self.applied).cloned().collect(),
+            applied: self.applied,
+            terms,
+            last: self.last(),
+        }
+    }
+
+    /// Entries `first..=last`, as far as they are here.
+    pub(crate) fn read(&self, first: Index, last: Index) -> Vec<Entry> {
+        let wanted = self.entries.iter().filter(|entry| (first..=last).contains(&entry.index)).cloned();
+        let found: Vec<Entry> = wanted.take(4).collect();
+        if found.first().is_some_and(|entry| entry.index == first) { found } else { Vec::new() }
+    }
+}
