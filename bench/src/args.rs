@@ -39,6 +39,9 @@ pub struct Common {
     /// The CPUs of server and client, as `0,1` or `2-3`; the first two that are allowed when not given.
     #[arg(long, value_name = "LIST", default_value = "", value_parser = cpus, global = true)]
     pub cpus: CpuList,
+    /// The address of a running node to load; one is started when not given.
+    #[arg(long, value_name = "ADDR", global = true)]
+    pub server: Option<String>,
     /// Which host to measure: the one that nodes use when not given.
     #[arg(long, value_name = "NAME", global = true)]
     pub host: Option<String>,
@@ -51,6 +54,23 @@ pub enum Verb {
     Floor,
     /// The hosts that a node can run on, side by side with the blocking floor.
     Hosts,
+    /// A durable ack with one request in flight, beside the floors.
+    Ack,
+    /// The most that a node takes: pipelined singles, batches with a subscriber, large appends, many partitions.
+    Load,
+    /// Catching up from segments, producers beside a reader, delivery at the tail.
+    Read,
+    /// From kill -9 to the first ack: with a full journal, ten times the data, many partitions.
+    Restart,
+    /// A steady open load for minutes: the far percentiles and the longest stalls with their causes.
+    Soak {
+        /// How long.
+        #[arg(value_name = "MINUTES", value_parser = clap::value_parser!(u32).range(1..=10_080))]
+        minutes: u32,
+        /// Requests a second, of one record of 256 bytes each.
+        #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+        rate: u32,
+    },
 }
 
 /// CPUs by number, as given.

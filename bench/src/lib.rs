@@ -7,14 +7,16 @@ pub mod args;
 pub mod drive;
 mod fault;
 pub mod floor;
+pub mod limit;
 pub mod measure;
 pub mod plan;
 pub mod profile;
 pub mod report;
 mod run;
+pub mod subject;
 mod sys;
 pub mod verbs;
 
 pub use args::BenchArgs;
 pub use floor::{HostEntry, Place};
-pub use run::{deliver, run, run_verb};
+pub use run::{World, deliver, run, run_verb};

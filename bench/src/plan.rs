@@ -3,10 +3,10 @@
 
 use crate::args::Common;
 use crate::fault::failed;
-use crate::floor::{HostEntry, Pins, Stage};
+use crate::floor::{FileSizes, HostEntry, Pins, Stage};
+use crate::limit::Limit;
 use crate::measure::claim::ROUNDS_MIN;
-use crate::measure::figures::Figure;
-use crate::measure::{Claim, Part, Sense, Series, Spread, Verdict, run_rounds};
+use crate::measure::{Part, Series, Spread, Verdict, run_rounds};
 use crate::profile;
 use crate::report::progress::Progress;
 use crate::report::{Document, Facts, document::utc};
@@ -35,70 +35,6 @@ pub struct Plan {
     pub limits: Vec<Limit>,
 }
 
-/// A limit on a part's figure as a multiple of another part's, round by round.
-#[derive(Clone, Debug)]
-pub struct Limit {
-    /// The part that is judged.
-    pub part: String,
-    /// Which of its figures.
-    pub figure: Figure,
-    /// The part it is compared with; several: the one with the least of the figure in that round.
-    pub base: Vec<String>,
-    /// What the base is multiplied with in every round: 1, or a measured amplification's inverse.
-    pub scale: f64,
-    /// Which side is good.
-    pub sense: Sense,
-    /// The limit.
-    pub limit: f64,
-}
-
-impl Limit {
-    /// `part`'s figure may be at most `limit` times `base`'s.
-    pub fn at_most(part: &str, figure: Figure, limit: f64, base: &str) -> Limit {
-        let base = vec![base.to_owned()];
-        Limit { part: part.to_owned(), figure, base, scale: 1.0, sense: Sense::AtMost, limit }
-    }
-
-    /// `part`'s figure must be at least `limit` times the least of `bases`'.
-    pub fn at_least(part: &str, figure: Figure, limit: f64, bases: &[&str]) -> Limit {
-        let base = bases.iter().map(|base| (*base).to_owned()).collect();
-        Limit { part: part.to_owned(), figure, base, scale: 1.0, sense: Sense::AtLeast, limit }
-    }
-
-    /// Judges it over a run's rounds; `None` when a part did not run.
-    fn judge(&self, all: &[Series]) -> Option<Claim> {
-        let find = |name: &String| all.iter().find(|series| series.name == *name);
-        let part = find(&self.part)?;
-        let bases: Vec<&Series> = self.base.iter().map(find).collect::<Option<_>>()?;
-        let least = |round: usize| {
-            let figures =
-                bases.iter().filter_map(|base| Some(base.samples.get(round)?.figures().get(self.figure)));
-            let least = figures.fold(f64::MAX, f64::min);
-            if least == f64::MAX { 0.0 } else { least * self.scale }
-        };
-        let ratios = part.ratios_to(self.figure, least);
-        let name = format!("{} {} ÷ {}", self.part, name_of(self.figure), self.base_text());
-        (!ratios.is_empty()).then(|| Claim::judge(name, &self.part, self.sense, self.limit, &ratios))
-    }
-
-    fn base_text(&self) -> String {
-        match self.base.as_slice() {
-            [one] => one.clone(),
-            several => format!("min({})", several.join(", ")),
-        }
-    }
-}
-
-fn name_of(figure: Figure) -> &'static str {
-    match figure {
-        Figure::P50 => "p50",
-        Figure::P99 => "p99",
-        Figure::P999 => "p99.9",
-        Figure::Records => "records/s",
-        Figure::Bytes => "bytes/s",
-    }
-}
-
 /// The ground of a run: the stage, the chosen host, the machine's facts.
 pub struct Ground {
     /// Where the parts play.
@@ -119,7 +55,7 @@ impl Ground {
             crate::sys::allowed_cpus().map_err(|e| failed("cannot ask which CPUs are allowed", e))?.len();
         let facts = Facts::read(&common.dir, cpus);
         let device = (!facts.device.is_empty()).then(|| facts.device.clone());
-        let stage = Arc::new(Stage::build(&common.dir, pins, device)?);
+        let stage = Arc::new(Stage::build(&common.dir, pins, device, FileSizes::FULL)?);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
         Ok(Ground { stage, host, facts, started: utc(now) })
     }
@@ -197,7 +133,3 @@ fn notes(document: &Document, all: &[Series], ground: &Ground) -> Vec<String> {
     }
     notes
 }
-
-#[cfg(test)]
-#[path = "plan_tests.rs"]
-mod tests;

@@ -25,7 +25,7 @@ pub struct Profile {
 /// Runs `part` once more for `length` and says where the time went, in this process and those watched.
 pub fn of(part: &mut dyn Part, stage: &Stage, length: Duration) -> Result<Option<Profile>> {
     let data = stage.path().join("perf.data");
-    let pids = stage.watch.pids.iter().copied().chain([std::process::id()]);
+    let pids = part.pids().into_iter().chain([std::process::id()]);
     let pids = pids.map(|pid| pid.to_string()).collect::<Vec<_>>().join(",");
     let recording = Command::new("perf")
         .args(["record", "--quiet", "--freq", HERTZ, "--output"])

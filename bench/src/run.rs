@@ -5,21 +5,39 @@ use crate::fault::failed;
 use crate::floor::HostEntry;
 use crate::plan::{Ground, execute};
 use crate::report::{Document, html, table};
+use crate::subject::Nodes;
 use crate::verbs;
-use flumen_model::error::Result;
+use flumen_model::error::{Code, Error, Result};
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// A claimed limit was missed.
 const MISSED: u8 = 1;
 /// The run itself failed.
 const FAILED: u8 = 2;
 
-/// Runs a verb. `hosts` are those that a node can run on, the default first. The code is 0 when every claim holds,
+/// What the binary brings: it alone knows the hosts, and how to start a node and reach it.
+#[derive(Clone)]
+pub struct World {
+    /// The hosts that a node can run on, the default first.
+    pub hosts: Vec<HostEntry>,
+    /// Where nodes come from; without them only the floors can be measured.
+    pub nodes: Option<Arc<dyn Nodes>>,
+}
+
+impl World {
+    fn nodes(&self) -> Result<&Arc<dyn Nodes>> {
+        let text = "this program can measure floors but start no node: use the full flumen binary";
+        self.nodes.as_ref().ok_or_else(|| Error::new(Code::Unsupported, text))
+    }
+}
+
+/// Runs a verb. The code is 0 when every claim holds,
 /// 1 when one is missed, 2 when the run failed; a sentence on standard error says why.
-pub fn run(args: &BenchArgs, hosts: &[HostEntry]) -> ExitCode {
-    match run_verb(args, hosts).and_then(|document| deliver(&document, &args.common).map(|()| document)) {
+pub fn run(args: &BenchArgs, world: &World) -> ExitCode {
+    match run_verb(args, world).and_then(|document| deliver(&document, &args.common).map(|()| document)) {
         Ok(document) if document.claims_hold() => ExitCode::SUCCESS,
         Ok(_) => ExitCode::from(MISSED),
         Err(error) => {
@@ -31,13 +49,22 @@ pub fn run(args: &BenchArgs, hosts: &[HostEntry]) -> ExitCode {
 }
 
 /// Runs a verb and returns its document.
-pub fn run_verb(args: &BenchArgs, hosts: &[HostEntry]) -> Result<Document> {
-    let ground = Ground::prepare(&args.common, hosts)?;
+pub fn run_verb(args: &BenchArgs, world: &World) -> Result<Document> {
+    let common = match args.verb {
+        Verb::Soak { .. } => Common { rounds: 1, ..args.common.clone() },
+        _ => args.common.clone(),
+    };
+    let ground = Ground::prepare(&common, &world.hosts)?;
     let plan = match args.verb {
         Verb::Floor => verbs::floor::plan(&ground),
-        Verb::Hosts => verbs::hosts::plan(&ground, hosts),
+        Verb::Hosts => verbs::hosts::plan(&ground, &world.hosts),
+        Verb::Ack => verbs::ack::plan(&ground, &common, world.nodes()?)?,
+        Verb::Load => verbs::load::plan(&ground, &common, world.nodes()?)?,
+        Verb::Read => verbs::read::plan(&ground, &common, world.nodes()?)?,
+        Verb::Restart => verbs::restart::plan(&ground, &common, world.nodes()?)?,
+        Verb::Soak { minutes, rate } => verbs::soak::plan(&ground, &common, world.nodes()?, minutes, rate)?,
     };
-    execute(plan, &ground, &args.common)
+    execute(plan, &ground, &common)
 }
 
 /// Prints the report and writes the files that were asked for.

@@ -151,9 +151,22 @@ impl<H: Host> Partition<H> {
         self.log.segments().map_or(0, |segments| segments.stored_bytes())
     }
 
-    /// The highest timestamp stored, and `None` of an empty partition.
-    pub fn is_leader(&self) -> bool {
-        self.driver.borrow().as_ref().is_some_and(Driver::is_leader)
+    /// Whether this node leads the partition and has applied everything from before its term: then every acked
+    /// record is readable.
+    pub fn is_serving(&self) -> bool {
+        let driver = self.driver.borrow();
+        driver.as_ref().is_some_and(|driver| driver.is_leader() && self.log.state().start.term == driver.term())
+    }
+
+    /// Remembers the sequences of entries that recovery found behind what is known to be committed.
+    pub(crate) fn prepare_recovered(&self, entries: &[Entry]) {
+        let mut producers = self.producers.borrow_mut();
+        for entry in entries.iter().filter(|entry| entry.kind == EntryKind::Batch) {
+            let view = BatchView::parse(&entry.data).expect("a stored batch was validated when it was proposed");
+            if let Some(sequence) = sequence_of(&view) {
+                producers.prepare(entry.index.0, &sequence, view.base_offset(), view.max_timestamp());
+            }
+        }
     }
 
     fn check_open(&self) -> Result<()> {

@@ -19,6 +19,7 @@ use flumen_io::Host;
 use flumen_io::local::Notify;
 use flumen_log::{GroupLog, LogEvents, RollLimits, ShardLog};
 use flumen_model::limits::{BLOCK_BYTES, Limits};
+use flumen_model::topic::TopicSettings;
 use flumen_model::{Code, Error, GroupId, Offset, Result, ShardId, UnixMillis};
 use flumen_replication::{Driver, Entry, Point};
 use std::cell::{Cell, RefCell};
@@ -36,6 +37,7 @@ pub struct Shard<H: Host> {
     pub(crate) host: H,
     id: ShardId,
     pub(crate) limits: Limits,
+    pub(crate) topic_defaults: TopicSettings,
     pub(crate) log: Rc<ShardLog<H>>,
     seed: u64,
     pub(crate) partitions: RefCell<GroupTable<Rc<Partition<H>>>>,
@@ -49,6 +51,7 @@ pub struct Shard<H: Host> {
     /// Woken whenever commits were applied, for those who wait for more than one entry.
     pub(crate) progress: Notify,
     pub(crate) closing: Cell<bool>,
+    ended: Cell<bool>,
     /// The largest batch that this directory's journal takes.
     batch_bytes_max: usize,
 }
@@ -307,6 +310,13 @@ impl<H: Host> Shard<H> {
             self.progress.notified().await;
         }
         Ok(partition.log_start())
+    }
+
+    /// Waits until the journal has written everything that was queued when [`Shard::close`] was called.
+    pub async fn ended(&self) {
+        while !self.ended.get() {
+            self.progress.notified().await;
+        }
     }
 
     /// Ends the shard's tasks once what is queued is durable.

@@ -67,7 +67,9 @@ pub enum Refused {
     #[error("replica id {0} was used before: give the new replica a new id")]
     Condemned(ReplicaId),
     /// The voters to come have no majority that is alive.
-    #[error("the voters to come have no live majority: add a replica first, or replace the dead one in one change")]
+    #[error(
+        "the voters to come have no live majority: add a replica first, or replace the dead one in one change"
+    )]
     QuorumAtRisk,
     /// The change names nobody, somebody twice, or leaves no voter.
     #[error("the change names nobody, or a replica twice, or leaves no voter")]
@@ -110,7 +112,10 @@ impl ConfChange {
     ) -> Result<(), Refused> {
         let named: BTreeSet<ReplicaId> = self.roles.iter().map(|(id, _)| *id).collect();
         let voters = self.voters_after(conf);
-        if named.is_empty() || named.len() != self.roles.len() || named.contains(&ReplicaId::NONE) || voters.is_empty()
+        if named.is_empty()
+            || named.len() != self.roles.len()
+            || named.contains(&ReplicaId::NONE)
+            || voters.is_empty()
         {
             return Err(Refused::Invalid);
         }

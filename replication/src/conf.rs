@@ -140,10 +140,15 @@ impl Conf {
         };
         let lists = [&self.voters, &self.learners, &self.voters_outgoing, &self.learners_next];
         let rule = |kept: bool, why: &'static str| if kept { Ok(()) } else { Err(ConfError::Rule(why)) };
-        rule(lists.into_iter().all(|list| sorted(list)), "a list is not sorted, or names nobody or somebody twice")?;
+        rule(
+            lists.into_iter().all(|list| sorted(list)),
+            "a list is not sorted, or names nobody or somebody twice",
+        )?;
         rule(self.learners.iter().all(|&id| !self.is_voter(id)), "a learner votes")?;
         rule(
-            self.learners_next.iter().all(|id| self.voters_outgoing.contains(id) && !self.voters.contains(id)),
+            self.learners_next
+                .iter()
+                .all(|id| self.voters_outgoing.contains(id) && !self.voters.contains(id)),
             "a next learner is no outgoing voter, or stays a voter",
         )?;
         rule(!self.auto_leave || self.is_joint(), "it leaves a joint configuration that it is not in")?;

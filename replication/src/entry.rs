@@ -85,6 +85,8 @@ fn kind_of(entry: &eraftpb::Entry) -> EntryKind {
             assert!(context.is_empty() && entry.data.is_empty(), "only this driver writes entries");
             EntryKind::Noop
         }
-        (EntryType::EntryConfChange, _) => unreachable!("this driver proposes changes of the second form only"),
+        (EntryType::EntryConfChange, _) => {
+            unreachable!("this driver proposes changes of the second form only")
+        }
     }
 }

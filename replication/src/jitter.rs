@@ -6,7 +6,14 @@ const RANKS: u64 = 4;
 /// The election timeout in ticks, in `election..2 * election`. Each rank has a quarter of that span of its own,
 /// so that two replicas that lose their leader together seldom stand against each other. Within the quarter it
 /// is drawn anew for every term and, because a pre-vote keeps its term, for every span of `2 * election` ticks.
-pub(crate) fn election_timeout(seed: u64, id: u64, term: u64, now_ticks: u64, election: usize, rank: u32) -> usize {
+pub(crate) fn election_timeout(
+    seed: u64,
+    id: u64,
+    term: u64,
+    now_ticks: u64,
+    election: usize,
+    rank: u32,
+) -> usize {
     let span = election as u64;
     let quarter = (span / RANKS).max(1);
     let base = (u64::from(rank).min(RANKS - 1) * quarter).min(span - 1);

@@ -21,7 +21,7 @@
 //! # What keeps it safe
 //!
 //! `raft` 0.7.0 is safe when its driver obeys eighteen rules of membership and durability. Each is a named test
-//! in `tests/rules.rs`; `tests/ring.rs` runs whole groups under drops, crashes and membership changes.
+//! in `tests/rules`; `tests/ring.rs` runs whole groups under drops, crashes and membership changes.
 //!
 //! # Known advisories, and why they do not reach us
 //!

@@ -59,3 +59,54 @@ impl Write {
         self.must_sync |= later.must_sync;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conf::Conf;
+    use crate::entry::EntryKind;
+    use crate::ids::{Index, ReplicaId, Term};
+    use bytes::Bytes;
+
+    fn entries(term: u32, range: std::ops::Range<u64>) -> Write {
+        let entry = |index| Entry {
+            index: Index(index),
+            term: Term(term),
+            kind: EntryKind::Noop,
+            data: Bytes::new(),
+        };
+        Write { entries: range.map(entry).collect(), must_sync: true, ..Write::default() }
+    }
+
+    fn log(write: &Write) -> Vec<(u64, u32)> {
+        write.entries.iter().map(|entry| (entry.index.0, entry.term.0)).collect()
+    }
+
+    #[test]
+    fn a_later_write_goes_on_or_replaces_the_tail() {
+        let mut write = entries(1, 5..8);
+        write.merge(entries(1, 8..9));
+        write.merge(entries(2, 6..8));
+        assert_eq!(log(&write), [(5, 1), (6, 2), (7, 2)]);
+    }
+
+    #[test]
+    fn a_later_point_throws_away_what_was_before_it() {
+        let mut write = entries(1, 5..8);
+        let point = Point { index: Index(20), term: Term(3), conf: Conf::of_voters([ReplicaId(1)]) };
+        write.merge(Write { point: Some(point.clone()), must_sync: true, ..Write::default() });
+        write.merge(entries(3, 21..22));
+        assert_eq!((log(&write), write.point), (vec![(21, 3)], Some(point)));
+    }
+
+    #[test]
+    fn the_newest_hard_state_counts_and_one_flush_is_enough() {
+        let state = |commit| Some(HardState { commit: Index(commit), ..HardState::default() });
+        let mut write = Write { hard_state: state(4), ..Write::default() };
+        write.merge(Write::default());
+        assert!(write.hard_state == state(4) && !write.must_sync);
+        write.merge(Write { hard_state: state(5), ..Write::default() });
+        write.merge(entries(1, 6..7));
+        assert!(write.hard_state == state(5) && write.must_sync);
+    }
+}

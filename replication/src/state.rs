@@ -54,7 +54,9 @@ pub struct Restored {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum RestoredError {
     /// Numbers that must be in order are not.
-    #[error("recovered state is out of order: start {start} <= applied {applied} <= commit {commit} <= last {last} must hold")]
+    #[error(
+        "recovered state is out of order: start {start} <= applied {applied} <= commit {commit} <= last {last} must hold"
+    )]
     Order {
         /// Start of the log.
         start: Index,
@@ -82,7 +84,10 @@ impl Restored {
     /// # Panics
     /// A log from zero, or one without voters, panics later when a replica joins: so it panics here.
     pub fn birth(point: Point) -> Restored {
-        assert!(point.index >= Index(1) && point.term >= Term(1), "a group is born behind a point, not at zero");
+        assert!(
+            point.index >= Index(1) && point.term >= Term(1),
+            "a group is born behind a point, not at zero"
+        );
         assert!(!point.conf.voters.is_empty(), "a group is born with voters");
         Restored {
             hard_state: HardState { term: point.term, vote: ReplicaId::NONE, commit: point.index },

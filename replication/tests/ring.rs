@@ -79,6 +79,7 @@ impl Sim {
 
     fn step(&mut self) {
         self.ring.now += 1;
+        self.ring.lazy = self.chance.one_in(4);
         for id in self.all() {
             if !self.chance.one_in(20) {
                 self.ring.tick(id);
@@ -219,7 +220,8 @@ impl Sim {
     /// A disk is lost for good, if the others can do without it.
     fn lose_disk(&mut self, id: ReplicaId) {
         let Some(conf) = self.settled_conf() else { return };
-        let alive = conf.voters.iter().filter(|voter| **voter != id && !self.staff.dead.contains(voter)).count();
+        let alive =
+            conf.voters.iter().filter(|voter| **voter != id && !self.staff.dead.contains(voter)).count();
         if alive > conf.voters.len() / 2 && self.staff.fresh != Some(id) {
             self.ring.at(id.0).crash(0);
             self.staff.dead.insert(id);
@@ -334,6 +336,7 @@ impl Sim {
     /// No more faults: everything must come together.
     fn heal(&mut self) -> usize {
         self.cuts.clear();
+        self.ring.lazy = false;
         for id in self.all() {
             if self.ring.replicas[&id].driver.is_none() && !self.staff.dead.contains(&id) {
                 self.boot(id);
@@ -344,7 +347,10 @@ impl Sim {
             self.ring.now += 1;
             self.all().into_iter().for_each(|id| self.ring.tick(id));
             let dead: Vec<u64> = self.staff.dead.iter().map(|id| id.0).collect();
-            self.all().into_iter().filter(|id| !self.staff.dead.contains(id)).for_each(|id| self.ring.drain(id));
+            self.all()
+                .into_iter()
+                .filter(|id| !self.staff.dead.contains(id))
+                .for_each(|id| self.ring.drain(id));
             self.settle_up(&dead);
             self.note();
             let Some(leader) = self.ring.leader() else { continue };
@@ -353,7 +359,9 @@ impl Sim {
                 let made_for = driver.conf_index();
                 let _ = driver.propose_leave(made_for);
             }
-            if ticks % 50 == 0 && let Ok(index) = self.ring.propose(leader) {
+            if ticks % 50 == 0
+                && let Ok(index) = self.ring.propose(leader)
+            {
                 goal = Some((index, self.ring.driver(leader.0).term()));
             }
             if goal.is_some_and(|(index, term)| {

@@ -1,3 +1,5 @@
+//! A short probe of the disk under the temporary directory, and what it refuses.
+
 use super::*;
 use crate::profile::Quality;
 

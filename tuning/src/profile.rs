@@ -161,7 +161,7 @@ pub struct Loopback {
 /// What was measured, of what, and what follows from it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Profile {
-    /// [`FORMAT`].
+    /// The version of the file, now 1.
     pub format: u32,
     /// The program's version that measured.
     pub version: String,

@@ -1,3 +1,5 @@
+//! The profile as a file: whole, foreign, damaged, and never made worse.
+
 use super::*;
 use crate::probe::stats::Percentiles;
 use proptest::prelude::*;

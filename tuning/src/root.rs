@@ -99,14 +99,14 @@ impl Root {
         Some(Path::new("/").join(real.strip_prefix(base).ok()?))
     }
 
-    /// The nearest directory at or above `path` that exists, with every link resolved. A data directory that
-    /// is still to be made lies on the filesystem of its nearest ancestor.
+    /// The nearest directory at or above `path` that exists, with every link resolved: a data directory that is
+    /// still to be made lies on the filesystem of its nearest ancestor. A copy of another machine's `/proc` and
+    /// `/sys` holds no data directory, so there `path` is taken as it is.
     pub fn nearest_existing(&self, path: &Path) -> PathBuf {
-        let absolute = if path.is_absolute() || !self.is_system() {
-            path.to_path_buf()
-        } else {
-            std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")).join(path)
-        };
+        if !self.is_system() {
+            return Path::new("/").join(path);
+        }
+        let absolute = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")).join(path);
         absolute.ancestors().find_map(|ancestor| self.resolve(ancestor)).unwrap_or_else(|| PathBuf::from("/"))
     }
 }

@@ -1,5 +1,6 @@
 //! `tune check` against whole trees of `/proc` and `/sys`, one a machine, with golden text. After a change that is
 //! meant, run with `BLESS=1` and read the difference.
+#![allow(clippy::unwrap_used)]
 
 use flumen_tuning::{Root, Space, Verdict, check, render};
 use std::fs;

@@ -59,6 +59,21 @@ pub fn run_closed(target: &mut (impl Target + ?Sized), load: Closed) -> Result<S
     run(target, load, &mut Wall::start())
 }
 
+/// Sends one request and waits for it: the target serves.
+pub fn run_once(target: &mut (impl Target + ?Sized)) -> Result<()> {
+    let mut done = Vec::with_capacity(1);
+    let mut clock = Wall::start();
+    while target.send(0)? == Sending::Full {
+        target.poll(Duration::from_millis(1), &mut done)?;
+        alive(0, clock.now())?;
+    }
+    while done.is_empty() {
+        target.poll(PATIENCE, &mut done)?;
+        alive(done.len(), clock.now())?;
+    }
+    Ok(())
+}
+
 fn run(target: &mut (impl Target + ?Sized), load: Closed, clock: &mut impl Clock) -> Result<Sample> {
     let (start, end) = (load.warm_up, load.warm_up + load.length);
     let mut in_flight = InFlight::default();

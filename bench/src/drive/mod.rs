@@ -4,12 +4,10 @@
 mod clock;
 pub mod closed;
 pub mod open;
-pub mod stalls;
 pub mod target;
 pub mod timeline;
 
-pub use closed::{Closed, run_closed};
+pub use closed::{Closed, run_closed, run_once};
 pub use open::{Open, OpenRun, run_open};
-pub use stalls::{Event, Stall, Stalls};
 pub use target::{Sending, Target};
 pub use timeline::Timeline;

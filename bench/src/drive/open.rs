@@ -4,10 +4,9 @@
 
 use super::clock::{Clock, Wall};
 use super::closed::alive;
-use super::stalls::Stalls;
 use super::target::{Sending, Target};
 use super::timeline::Timeline;
-use crate::measure::Sample;
+use crate::measure::{Sample, Stalls};
 use flumen_model::error::{Code, Error, Result};
 use std::time::Duration;
 

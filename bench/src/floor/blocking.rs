@@ -4,7 +4,7 @@
 use super::aligned::Aligned;
 use super::client::ping;
 use super::scratch::{Ring, open_durable};
-use super::stage::{SMALL_FILE_BYTES, Stage, both, loopback_pair};
+use super::stage::{Stage, both, loopback_pair};
 use super::{ANSWER_BYTES, REQUEST_BYTES};
 use crate::fault::failed;
 use crate::measure::{Part, Sample};
@@ -39,7 +39,7 @@ impl Blocking {
         }
         let file = open_durable(self.stage.small())?;
         let mut block = Aligned::noise(BLOCK_BYTES);
-        let mut ring = Ring::new(SMALL_FILE_BYTES);
+        let mut ring = Ring::new(self.stage.sizes.small);
         let write = |request: &[u8; REQUEST_BYTES]| {
             block.bytes_mut()[..REQUEST_BYTES].copy_from_slice(request);
             file.write_all_at(block.bytes(), ring.take(BLOCK_BYTES as u64))
@@ -62,8 +62,9 @@ impl Part for Blocking {
 
     fn run(&mut self, length: Duration) -> Result<Sample> {
         let (server, client) = loopback_pair()?;
-        self.stage
-            .counted(|| both(self.stage.pins, || self.serve(server), || ping(client, length)).map(|r| r.1))
+        self.stage.counted(&[], || {
+            both(self.stage.pins, || self.serve(server), || ping(client, length)).map(|r| r.1)
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::aligned::Aligned;
 use super::scratch::{Ring, open_durable, open_read};
-use super::stage::{LARGE_FILE_BYTES, SMALL_FILE_BYTES, Stage, on_cpu, warm_up};
+use super::stage::{Stage, on_cpu, warm_up};
 use crate::fault::failed;
 use crate::measure::{Part, Sample};
 use flumen_model::error::Result;
@@ -69,8 +69,8 @@ impl Disk {
     fn one(&self, lane: usize, start: Instant, length: Duration) -> Result<Sample> {
         let small = self.bytes == BLOCK_BYTES;
         let (path, size) = match small {
-            true => (self.stage.small(), SMALL_FILE_BYTES),
-            false => (self.stage.large(), LARGE_FILE_BYTES),
+            true => (self.stage.small(), self.stage.sizes.small),
+            false => (self.stage.large(), self.stage.sizes.large),
         };
         let file = if self.write { open_durable(path)? } else { open_read(path)? };
         let share = size / self.depth as u64;
@@ -99,7 +99,7 @@ impl Part for Disk {
 
     fn run(&mut self, length: Duration) -> Result<Sample> {
         let this = &*self;
-        this.stage.counted(|| {
+        this.stage.counted(&[], || {
             let start = Instant::now() + warm_up(length);
             std::thread::scope(|scope| {
                 let lane =

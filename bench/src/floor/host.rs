@@ -147,7 +147,7 @@ impl Part for HostFloor {
     fn run(&mut self, length: Duration) -> Result<Sample> {
         let (server, stream) = self.start()?;
         let this = &*self;
-        let sample = this.stage.counted(|| {
+        let sample = this.stage.counted(&[], || {
             thread::scope(|scope| {
                 let client = on_cpu(scope, this.stage.pins.client, || this.ask(stream, length));
                 client.join().expect("a panic of the client ends the run")

@@ -3,7 +3,6 @@
 //! host; it must never grow anything of an engine.
 
 use super::scratch::Ring;
-use super::stage::SMALL_FILE_BYTES;
 use super::{ANSWER_BYTES, REQUEST_BYTES};
 use bytes::{Buf as _, Bytes, BytesMut};
 use flumen_io::{Access, Buf, Durability, File, Host, Listener, Read, Stream};
@@ -76,8 +75,9 @@ impl<H: Host> Journal<H> {
     async fn open(host: &H, path: PathBuf) -> io::Result<Journal<H>> {
         let access = Access { create: false, ..Access::DURABLE };
         let file = host.open(&path, access).await?;
+        let ring = Ring::new(file.size()?);
         let buffers = (0..=WRITE_GROUP_BYTES_MAX / BLOCK_BYTES).map(|_| None).collect();
-        Ok(Journal { host: host.clone(), file, ring: Ring::new(SMALL_FILE_BYTES), buffers })
+        Ok(Journal { host: host.clone(), file, ring, buffers })
     }
 
     /// Takes whole requests off `pending` and packs them into a buffer. Says how many there are and where they go.
@@ -182,3 +182,7 @@ fn take(outcome: io::Result<Read>, came: &mut BytesMut, pending: &mut BytesMut) 
 async fn answer(stream: &impl Stream, requests: usize) -> io::Result<()> {
     stream.write(vec![Bytes::from_static(&ANSWERS[..requests * ANSWER_BYTES])]).await.0
 }
+
+#[cfg(test)]
+#[path = "host_server_tests.rs"]
+mod tests;

@@ -37,7 +37,7 @@ impl Part for Loopback {
     fn run(&mut self, length: Duration) -> Result<Sample> {
         let (server, client) = loopback_pair()?;
         let warm = warm_up(length);
-        self.stage.counted(|| {
+        self.stage.counted(&[], || {
             let server = || receive(server, warm).map_err(|e| failed("the receiving side failed", e));
             let client = || send(client, warm + length).map_err(|e| failed("the sending side failed", e));
             both(self.stage.pins, server, client).map(|sides| sides.0)

@@ -12,7 +12,7 @@ pub mod scratch;
 pub mod stage;
 
 pub use host::{HostEntry, Place};
-pub use stage::{Pins, Stage};
+pub use stage::{FileSizes, Pins, Stage};
 
 /// Payload of a request, as in every figure of the house.
 pub const REQUEST_BYTES: usize = 256;
@@ -20,3 +20,7 @@ pub const REQUEST_BYTES: usize = 256;
 pub const ANSWER_BYTES: usize = 32;
 /// Requests in flight of the pipelined floor.
 pub const WINDOW: u64 = 256;
+
+#[cfg(test)]
+#[path = "floor_tests.rs"]
+mod tests;

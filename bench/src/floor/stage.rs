@@ -11,10 +11,21 @@ use std::path::{Path, PathBuf};
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::Duration;
 
-/// Bytes of the file behind small durable writes.
-pub const SMALL_FILE_BYTES: u64 = 64 << 20;
-/// Bytes of the file behind sequential writes and reads.
-pub const LARGE_FILE_BYTES: u64 = 256 << 20;
+/// Bytes of the files that the floors go round in: whole MiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileSizes {
+    /// Behind small durable writes.
+    pub small: u64,
+    /// Behind sequential writes and reads.
+    pub large: u64,
+}
+
+impl FileSizes {
+    /// For figures: more than a disk's own cache of mappings holds.
+    pub const FULL: FileSizes = FileSizes { small: 64 << 20, large: 256 << 20 };
+    /// For tests of the parts themselves.
+    pub const TINY: FileSizes = FileSizes { small: 1 << 20, large: 8 << 20 };
+}
 
 /// Which CPUs the two sides run on. Left to the scheduler both may share one, and a round trip takes a third.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +42,8 @@ pub struct Stage {
     pub pins: Pins,
     /// What is counted beside the times.
     pub watch: Watch,
+    /// How large the files are.
+    pub sizes: FileSizes,
     small: PathBuf,
     large: PathBuf,
     // Last, so that it is removed after everything else.
@@ -54,20 +67,20 @@ impl Pins {
 
 impl Stage {
     /// Builds the stage in a directory of its own under `dir`.
-    pub fn build(dir: &Path, pins: Pins, device: Option<String>) -> Result<Stage> {
+    pub fn build(dir: &Path, pins: Pins, device: Option<String>, sizes: FileSizes) -> Result<Stage> {
         let scratch = ScratchDir::create(dir)?;
-        let small = scratch.written("small", SMALL_FILE_BYTES)?;
-        let large = scratch.written("large", LARGE_FILE_BYTES)?;
-        let watch = Watch { pids: Vec::new(), device };
-        Ok(Stage { pins, watch, small, large, scratch })
+        let small = scratch.written("small", sizes.small)?;
+        let large = scratch.written("large", sizes.large)?;
+        let watch = Watch { device };
+        Ok(Stage { pins, watch, sizes, small, large, scratch })
     }
 
-    /// A written file for small durable writes, of [`SMALL_FILE_BYTES`].
+    /// A written file for small durable writes.
     pub fn small(&self) -> &Path {
         &self.small
     }
 
-    /// A written file for sequential writes and reads, of [`LARGE_FILE_BYTES`].
+    /// A written file for sequential writes and reads.
     pub fn large(&self) -> &Path {
         &self.large
     }
@@ -77,9 +90,9 @@ impl Stage {
         self.scratch.path()
     }
 
-    /// Runs `work` and adds what it cost to its sample.
-    pub fn counted(&self, work: impl FnOnce() -> Result<Sample>) -> Result<Sample> {
-        let reading = self.watch.start();
+    /// Runs `work` and adds what it cost to its sample: this process and `pids`.
+    pub fn counted(&self, pids: &[u32], work: impl FnOnce() -> Result<Sample>) -> Result<Sample> {
+        let reading = self.watch.start(pids);
         let mut sample = work()?;
         let account: Account = reading.end();
         sample.account = account;

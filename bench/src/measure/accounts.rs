@@ -57,11 +57,9 @@ impl AddAssign for Account {
     }
 }
 
-/// What to read: which processes are ours and which disk is meant.
+/// What to read beside the processors: which disk is meant.
 #[derive(Clone, Debug, Default)]
 pub struct Watch {
-    /// Processes beside this one: the server under test.
-    pub pids: Vec<u32>,
     /// The disk's `major:minor`, when known.
     pub device: Option<String>,
 }
@@ -69,6 +67,7 @@ pub struct Watch {
 /// A reading to take the difference from.
 pub struct Reading<'a> {
     watch: &'a Watch,
+    pids: &'a [u32],
     began: Instant,
     before: Counters,
 }
@@ -82,14 +81,14 @@ struct Counters {
 }
 
 impl Watch {
-    /// Starts an account.
-    pub fn start(&self) -> Reading<'_> {
-        Reading { watch: self, began: Instant::now(), before: self.read() }
+    /// Starts an account of this process and of `pids`: the server under test.
+    pub fn start<'a>(&'a self, pids: &'a [u32]) -> Reading<'a> {
+        Reading { watch: self, pids, began: Instant::now(), before: self.read(pids) }
     }
 
-    fn read(&self) -> Counters {
+    fn read(&self, pids: &[u32]) -> Counters {
         let (total, busy) = read(&["/proc/stat"]).as_deref().and_then(machine_ticks).unwrap_or_default();
-        let others = self.pids.iter().map(u32::to_string);
+        let others = pids.iter().map(u32::to_string);
         let own = others
             .chain(["self".to_owned()])
             .filter_map(|pid| process_ticks(&read(&["/proc/", &pid, "/stat"])?));
@@ -106,7 +105,7 @@ impl Watch {
 impl Reading<'_> {
     /// Ends the account.
     pub fn end(self) -> Account {
-        let (before, after) = (self.before, self.watch.read());
+        let (before, after) = (self.before, self.watch.read(self.pids));
         let own = after.own.saturating_sub(before.own);
         let disk = |at: usize| after.disk[at].saturating_sub(before.disk[at]);
         Account {
@@ -177,9 +176,9 @@ mod tests {
     #[test]
     fn work_of_this_program_is_its_own() {
         let watch = Watch::default();
-        let reading = watch.start();
+        let reading = watch.start(&[]);
         let mut x = 1u64;
-        while reading.watch.read().own < reading.before.own + 3 {
+        while reading.watch.read(&[]).own < reading.before.own + 3 {
             (0..100_000).for_each(|i| x = std::hint::black_box(x.wrapping_mul(31) + i));
         }
         let account = reading.end();

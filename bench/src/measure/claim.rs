@@ -1,6 +1,7 @@
 //! A limit and whether the run kept it. A claim is judged by the median of its rounds and says its spread; it must
 //! never be called kept on fewer rounds than [`ROUNDS_MIN`].
 
+use super::journal::{JournalTurns, TURNS_MIN};
 use super::spread::Spread;
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +28,8 @@ pub enum Verdict {
     Missed,
     /// Fewer than [`ROUNDS_MIN`] rounds: a hint, not a claim.
     TooFewRounds,
+    /// The server's journal was not turned often enough: the load never met what a full journal does.
+    EmptyJournal,
 }
 
 /// One limit with its measured value.
@@ -83,6 +86,16 @@ impl Claim {
         }
     }
 
+    /// Takes back a verdict that was won in an empty journal. A limit that was missed even there stays missed.
+    #[must_use]
+    pub fn over(mut self, journal: Option<JournalTurns>) -> Claim {
+        let empty = journal.is_some_and(|journal| journal.turns < TURNS_MIN);
+        if empty && self.verdict == Verdict::Holds {
+            self.verdict = Verdict::EmptyJournal;
+        }
+        self
+    }
+
     /// The limit as a sign and a number: `≤ 1.2`.
     pub fn limit_text(&self) -> String {
         let sign = match self.sense {
@@ -100,6 +113,7 @@ impl Verdict {
             Verdict::Holds => "holds",
             Verdict::Missed => "missed",
             Verdict::TooFewRounds => "too few rounds",
+            Verdict::EmptyJournal => "empty journal",
         }
     }
 }
@@ -116,6 +130,9 @@ mod tests {
         assert_eq!(claim.verdict, Verdict::Holds);
         assert_eq!(claim.measured.max, 7.0, "the spread still shows it");
         assert_eq!(Claim::judge("p50", "ack", Sense::AtLeast, 1.2, &values).verdict, Verdict::Missed);
+        let mut lucky = [1.3; 9];
+        lucky[4] = 0.1;
+        assert_eq!(Claim::judge("p50", "ack", Sense::AtMost, 1.2, &lucky).verdict, Verdict::Missed);
     }
 
     #[test]
@@ -123,5 +140,16 @@ mod tests {
         let claim = Claim::judge("p50", "ack", Sense::AtMost, 1.2, &[1.0; 8]);
         assert_eq!(claim.verdict, Verdict::TooFewRounds);
         assert!(claim.within());
+    }
+
+    #[test]
+    fn a_limit_kept_in_an_empty_journal_is_no_proof() {
+        let turned = |turns| Some(JournalTurns { turns, ..JournalTurns::default() });
+        let holds = Claim::judge("p50", "ack", Sense::AtMost, 1.2, &[1.0; 9]);
+        assert_eq!(holds.clone().over(turned(1.9)).verdict, Verdict::EmptyJournal);
+        assert_eq!(holds.clone().over(turned(2.0)).verdict, Verdict::Holds);
+        assert_eq!(holds.over(None).verdict, Verdict::Holds, "no server, no journal");
+        let missed = Claim::judge("p50", "ack", Sense::AtMost, 1.2, &[2.0; 9]);
+        assert_eq!(missed.over(turned(0.0)).verdict, Verdict::Missed);
     }
 }

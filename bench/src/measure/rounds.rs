@@ -4,7 +4,9 @@
 use super::accounts::Account;
 use super::figures::{Figure, Figures, Ratios};
 use super::histogram::Histogram;
+use super::journal::JournalTurns;
 use super::spread::Spread;
+use super::stalls::Stall;
 use flumen_model::error::Result;
 use std::time::Duration;
 
@@ -15,6 +17,10 @@ pub trait Part {
     fn name(&self) -> &str;
     /// One line: what it does.
     fn about(&self) -> &str;
+    /// Processes beside this one that work for it.
+    fn pids(&self) -> Vec<u32> {
+        Vec::new()
+    }
     /// Measures for about `length`.
     fn run(&mut self, length: Duration) -> Result<Sample>;
 }
@@ -32,8 +38,12 @@ pub struct Sample {
     pub elapsed: Duration,
     /// Records done in each slice of the run, when the part keeps them.
     pub timeline: Vec<u64>,
+    /// The longest waits with their causes, when the part keeps them.
+    pub stalls: Vec<Stall>,
     /// What the run cost.
     pub account: Account,
+    /// What the server's journal did; none where no server ran.
+    pub journal: Option<JournalTurns>,
 }
 
 /// All rounds of one part.
@@ -48,6 +58,13 @@ pub struct Series {
 }
 
 impl Sample {
+    /// Bytes that the disk wrote for each payload byte, at least 1. By rates and not by counts, since the warm-up
+    /// is written too but not counted.
+    pub fn write_amplification(&self) -> f64 {
+        let payload = self.figures().bytes_per_s * self.account.wall_us as f64 / 1e6;
+        (self.account.disk_write_bytes as f64 / payload.max(1.0)).max(1.0)
+    }
+
     /// The figures of this run alone.
     pub fn figures(&self) -> Figures {
         let seconds = self.elapsed.as_secs_f64().max(1e-9);
@@ -99,6 +116,16 @@ impl Series {
         let mut all = Histogram::new();
         self.samples.iter().for_each(|sample| all.merge(&sample.latencies));
         all
+    }
+
+    /// What the server's journal did in all rounds; none where no server ran.
+    pub fn journal(&self) -> Option<JournalTurns> {
+        let kept = self.samples.iter().filter_map(|sample| sample.journal);
+        kept.fold(None, |all, one| {
+            let mut sum = all.unwrap_or_default();
+            sum += one;
+            Some(sum)
+        })
     }
 
     /// This part's figure as a multiple of another's, round by round. Rounds in which the other has none are left

@@ -2,7 +2,8 @@
 //! they must never change meaning.
 
 use super::facts::Facts;
-use crate::measure::{Account, Claim, Figures, Point, Ratios, Series, Spread, figures::Figure};
+use crate::measure::figures::Figure;
+use crate::measure::{Account, Claim, Figures, JournalTurns, Point, Ratios, Series, Spread, Stall};
 use crate::profile::Profile;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -36,10 +37,10 @@ pub struct Document {
     pub profiles: Vec<Profile>,
     /// Every part of the run.
     pub parts: Vec<PartReport>,
-    /// What the server's journal did meanwhile; none where no server ran.
+    /// What the server's journal did under the result's load; none where no server ran.
     pub journal: Option<JournalTurns>,
     /// The longest waits with their causes; only of open loads that keep them.
-    pub stalls: Vec<crate::drive::Stall>,
+    pub stalls: Vec<Stall>,
     /// The machine.
     pub machine: Facts,
     /// How the run was set up, by name.
@@ -65,18 +66,8 @@ pub struct PartReport {
     pub timeline_per_s: Vec<f64>,
     /// What all its rounds cost.
     pub account: Account,
-}
-
-/// What a server's journal did during a load. A load that did not go round at least twice ran in an empty journal
-/// and proves nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct JournalTurns {
-    /// Times that the journal was filled.
-    pub turns: f64,
-    /// Bytes moved from the journal to segments.
-    pub bytes_spread: u64,
-    /// Checkpoints taken.
-    pub checkpoints: u64,
+    /// What the server's journal did in all its rounds; none where no server ran.
+    pub journal: Option<JournalTurns>,
 }
 
 impl PartReport {
@@ -103,8 +94,19 @@ impl PartReport {
             curve: series.latencies().curve(),
             timeline_per_s: timeline(series),
             account,
+            journal: series.journal(),
         }
     }
+}
+
+/// The longest waits of all rounds, longest first: as many as one round keeps.
+fn stalls(series: &Series) -> Vec<Stall> {
+    let most = series.samples.iter().map(|sample| sample.stalls.len()).max().unwrap_or(0);
+    let mut all: Vec<Stall> =
+        series.samples.iter().flat_map(|sample| sample.stalls.iter().cloned()).collect();
+    all.sort_by_key(|stall| std::cmp::Reverse(stall.latency));
+    all.truncate(most);
+    all
 }
 
 /// Records a second in each slice, averaged over the rounds that kept a timeline.
@@ -145,8 +147,8 @@ impl Document {
             claims: Vec::new(),
             profiles: Vec::new(),
             parts: series.iter().map(PartReport::of).collect(),
-            journal: None,
-            stalls: Vec::new(),
+            journal: find(result).and_then(Series::journal),
+            stalls: find(result).map(stalls).unwrap_or_default(),
             machine: Facts::default(),
             configuration: BTreeMap::new(),
             notes: Vec::new(),

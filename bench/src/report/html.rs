@@ -38,6 +38,7 @@ fn head(page: &mut String, document: &Document, title: &str) {
     let started = escape(&document.started.replace('T', " ").replace('Z', " UTC"));
     let _ = write!(page, "<header><h1>{title}</h1><p class=\"sub\">");
     let chips = [
+        format!("result <b>{}</b>", escape(&document.result_part)),
         format!("host <b>{}</b>", escape(&document.host)),
         format!("durability <b>{}</b>", escape(&document.durability)),
         format!(
@@ -105,7 +106,7 @@ fn claims(page: &mut String, document: &Document) {
         let class = match claim.verdict {
             Verdict::Holds => "good",
             Verdict::Missed => "bad",
-            Verdict::TooFewRounds => "open",
+            Verdict::TooFewRounds | Verdict::EmptyJournal => "open",
         };
         let _ =
             write!(page, "<tr><td>{}</td><td class=\"n\">{}</td>", escape(&claim.name), claim.limit_text());
@@ -137,26 +138,39 @@ fn range(claim: &Claim) -> String {
     )
 }
 
-fn plotted(document: &Document) -> Vec<&PartReport> {
-    let small = |part: &&PartReport| {
-        let f = &part.figures;
-        f.has_latency() && f.bytes_per_s < PLOTTED_BYTES_MAX * f.records_per_s.max(1.0)
-    };
-    document.parts.iter().filter(small).collect()
+/// Whether a part's latencies are those of single requests.
+fn plotted(part: &PartReport) -> bool {
+    let f = &part.figures;
+    f.has_latency() && f.bytes_per_s < PLOTTED_BYTES_MAX * f.records_per_s.max(1.0)
+}
+
+/// The lines of some parts; a part has the same colour in every plot, the result the first.
+fn lines<'a, P>(
+    document: &'a Document,
+    shown: impl Fn(&PartReport) -> bool,
+    points: impl Fn(&'a PartReport) -> &'a [P],
+) -> Vec<Line<'a, P>> {
+    let mut others = 0;
+    let mut lines = Vec::new();
+    for part in document.parts.iter().filter(|part| plotted(part) || !part.timeline_per_s.is_empty()) {
+        let bold = part.name == document.result_part;
+        others += usize::from(!bold);
+        if shown(part) {
+            let colour = if bold { 0 } else { others };
+            lines.push(Line { name: &part.name, bold, colour, points: points(part) });
+        }
+    }
+    lines
 }
 
 fn latencies(page: &mut String, document: &Document) {
-    let parts = plotted(document);
-    let lines: Vec<_> = parts
-        .iter()
-        .map(|part| Line { name: &part.name, bold: part.name == document.result_part, points: &part.curve })
-        .collect();
+    let lines = lines(document, plotted, |part| &part.curve);
     let svg = plot::percentiles(&lines);
     if svg.is_empty() {
         return;
     }
     let _ = write!(page, "<section><h2>Latency by percentile</h2><figure>{svg}");
-    legend(page, lines.iter().map(|line| (line.name, line.bold)));
+    legend(page, &lines);
     let _ = write!(page, "</figure><p class=\"dim\">All rounds together; both axes logarithmic. ");
     let _ = write!(
         page,
@@ -164,14 +178,17 @@ fn latencies(page: &mut String, document: &Document) {
     );
 }
 
-fn legend<'a>(page: &mut String, names: impl Iterator<Item = (&'a str, bool)>) {
+fn legend<P>(page: &mut String, lines: &[Line<'_, P>]) {
     let _ = write!(page, "<figcaption>");
-    for (at, (name, bold)) in names.enumerate() {
-        let weight = if bold { " bold" } else { "" };
-        let class = plot::class(at);
+    for line in lines {
+        let weight = if line.bold { " bold" } else { "" };
+        let class = plot::class(line.colour);
         let _ = write!(page, "<span class=\"key{weight}\"><svg viewBox=\"0 0 22 8\" aria-hidden=\"true\">");
-        let _ =
-            write!(page, "<path class=\"line {class} bold\" d=\"M1 4L21 4\"/></svg>{}</span>", escape(name));
+        let _ = write!(
+            page,
+            "<path class=\"line {class} bold\" d=\"M1 4L21 4\"/></svg>{}</span>",
+            escape(line.name)
+        );
     }
     let _ = write!(page, "</figcaption>");
 }
@@ -215,18 +232,11 @@ fn spread(part: &PartReport, key: &str, text: fn(f64) -> String) -> String {
 }
 
 fn throughput(page: &mut String, document: &Document) {
-    let kept = document.parts.iter().filter(|part| !part.timeline_per_s.is_empty());
-    let lines: Vec<_> = kept
-        .map(|part| Line {
-            name: &part.name,
-            bold: part.name == document.result_part,
-            points: &part.timeline_per_s,
-        })
-        .collect();
+    let lines = lines(document, |part| !part.timeline_per_s.is_empty(), |part| &part.timeline_per_s);
     let svg = plot::timeline(&lines);
     if !svg.is_empty() {
         let _ = write!(page, "<section><h2>Records a second over the time of a round</h2><figure>{svg}");
-        legend(page, lines.iter().map(|line| (line.name, line.bold)));
+        legend(page, &lines);
         let _ = write!(page, "</figure></section>");
     }
 }

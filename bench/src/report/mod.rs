@@ -9,5 +9,5 @@ pub mod progress;
 pub mod table;
 mod units;
 
-pub use document::{Document, JournalTurns, PartReport};
+pub use document::{Document, PartReport};
 pub use facts::Facts;

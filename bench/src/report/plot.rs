@@ -32,6 +32,8 @@ pub struct Line<'a, P> {
     pub name: &'a str,
     /// Drawn bolder: what the page is about.
     pub bold: bool,
+    /// Its number among all lines of the page, which gives its colour.
+    pub colour: usize,
     /// Its points.
     pub points: &'a [P],
 }
@@ -82,9 +84,9 @@ pub fn percentiles(lines: &[Line<'_, Point>]) -> String {
     for (quantile, name) in PERCENTILES.into_iter().filter(|(quantile, _)| tail(*quantile) <= end) {
         post(&mut svg, x.at(tail(quantile)), name);
     }
-    for (at, line) in lines.iter().enumerate() {
+    for line in lines {
         let place = |p: &Point| (x.at(tail(p.quantile)), y.at(p.us.max(0.01).log10()));
-        path(&mut svg, at, line.bold, line.name, line.points.iter().map(place));
+        path(&mut svg, line, line.points.iter().map(place));
     }
     svg + "</svg>"
 }
@@ -106,10 +108,10 @@ pub fn timeline(lines: &[Line<'_, f64>]) -> String {
     for (at, name) in [(0.0, "start"), (0.25, "¼"), (0.5, "½"), (0.75, "¾"), (1.0, "end")] {
         post(&mut svg, x.at(at), name);
     }
-    for (at, line) in lines.iter().enumerate() {
+    for line in lines {
         let slice = 1.0 / line.points.len().max(1) as f64;
         let place = |(n, per_s): (usize, &f64)| (x.at((n as f64 + 0.5) * slice), y.at(*per_s));
-        path(&mut svg, at, line.bold, line.name, line.points.iter().enumerate().map(place));
+        path(&mut svg, line, line.points.iter().enumerate().map(place));
     }
     svg + "</svg>"
 }
@@ -161,13 +163,13 @@ fn post(svg: &mut String, x: f64, name: &str) {
     let _ = write!(svg, "<text class=\"tick\" x=\"{x:.1}\" y=\"{y}\" text-anchor=\"{anchor}\">{name}</text>");
 }
 
-fn path(svg: &mut String, at: usize, bold: bool, name: &str, points: impl Iterator<Item = (f64, f64)>) {
-    let weight = if bold { " bold" } else { "" };
-    let _ = write!(svg, "<path class=\"line {}{weight}\" d=\"", class(at));
+fn path<P>(svg: &mut String, line: &Line<'_, P>, points: impl Iterator<Item = (f64, f64)>) {
+    let weight = if line.bold { " bold" } else { "" };
+    let _ = write!(svg, "<path class=\"line {}{weight}\" d=\"", class(line.colour));
     for (n, (x, y)) in points.enumerate() {
         let _ = write!(svg, "{}{x:.1} {y:.1}", if n == 0 { 'M' } else { 'L' });
     }
-    let _ = write!(svg, "\"><title>{}</title></path>", super::html::escape(name));
+    let _ = write!(svg, "\"><title>{}</title></path>", super::html::escape(line.name));
 }
 
 #[cfg(test)]
@@ -194,7 +196,7 @@ mod tests {
     fn every_point_lies_inside_the_plot() {
         let points: Vec<Point> =
             [(0.0, 0.5), (0.5, 90.0), (0.9999, 1e6)].map(|(quantile, us)| Point { quantile, us }).to_vec();
-        let svg = percentiles(&[Line { name: "a<b", bold: true, points: &points }]);
+        let svg = percentiles(&[Line { name: "a<b", bold: true, colour: 0, points: &points }]);
         let d = svg.split("d=\"").nth(1).unwrap().split('"').next().unwrap();
         for pair in d.split(['M', 'L']).skip(1) {
             let (x, y) = pair.split_once(' ').unwrap();
@@ -207,6 +209,6 @@ mod tests {
     #[test]
     fn nothing_to_plot_gives_nothing() {
         assert_eq!(percentiles(&[]), "");
-        assert_eq!(timeline(&[Line { name: "a", bold: false, points: &[] }]), "");
+        assert_eq!(timeline(&[Line { name: "a", bold: false, colour: 9, points: &[] }]), "");
     }
 }

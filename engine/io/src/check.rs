@@ -13,7 +13,9 @@ fn whole_blocks(position: u64, len: usize) -> io::Result<()> {
     if position.is_multiple_of(BLOCK_BYTES as u64) && len.is_multiple_of(BLOCK_BYTES) && len > 0 {
         return Ok(());
     }
-    Err(invalid(format!("direct I/O needs whole blocks of {BLOCK_BYTES} bytes, not {len} bytes at {position}")))
+    Err(invalid(format!(
+        "direct I/O needs whole blocks of {BLOCK_BYTES} bytes, not {len} bytes at {position}"
+    )))
 }
 
 /// The file was opened for writing.

@@ -7,6 +7,8 @@ mod check;
 mod contract;
 pub mod glommio_host;
 pub mod local;
+#[cfg(test)]
+mod local_tests;
 pub mod mem;
 pub mod seam;
 

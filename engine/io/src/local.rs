@@ -70,7 +70,11 @@ impl std::error::Error for Elapsed {}
 
 /// The future's output, unless `limit` is over first; then it is dropped. A future that is done when the limit
 /// is over still wins.
-pub async fn timeout<H: Host, T>(host: &H, limit: Duration, future: impl Future<Output = T>) -> Result<T, Elapsed> {
+pub async fn timeout<H: Host, T>(
+    host: &H,
+    limit: Duration,
+    future: impl Future<Output = T>,
+) -> Result<T, Elapsed> {
     match select2(future, host.sleep(limit)).await {
         Either::Left(value) => Ok(value),
         Either::Right(()) => Err(Elapsed),

@@ -135,7 +135,10 @@ pub trait Host: Clone + 'static {
 
     /// Starts a task on this core. It runs until it returns; nothing cancels it. Whoever needs its end awaits
     /// the returned future; dropping that only drops the wait.
-    fn spawn<T: 'static>(&self, future: impl Future<Output = T> + 'static) -> impl Future<Output = T> + 'static;
+    fn spawn<T: 'static>(
+        &self,
+        future: impl Future<Output = T> + 'static,
+    ) -> impl Future<Output = T> + 'static;
 
     /// Waits. Never early; late by the timer's slack.
     fn sleep(&self, wait: Duration) -> impl Future<Output = ()> + 'static;
@@ -148,7 +151,10 @@ pub trait Host: Clone + 'static {
 
     /// Connects a sender to this core. Both halves must be connected for either to finish: do it from tasks of
     /// their own, or join them.
-    fn sender<T: Send + 'static>(&self, half: Self::TxHalf<T>) -> impl Future<Output = Self::Sender<T>> + 'static;
+    fn sender<T: Send + 'static>(
+        &self,
+        half: Self::TxHalf<T>,
+    ) -> impl Future<Output = Self::Sender<T>> + 'static;
 
     /// Connects a receiver to this core; see [`Host::sender`].
     fn receiver<T: Send + 'static>(
@@ -272,7 +278,7 @@ pub trait Stream: Sized + 'static {
 
     /// Appends what arrives to `buf`, at most up to its capacity (the caller reserves; spare capacity of zero is
     /// a bug). The buffer comes back. Cancel-safe: bytes that a dropped read took from the kernel are handed to
-    /// the next read.
+    /// the next read. A dropped read takes its buffer along, with what was in it before.
     fn read(&self, buf: BytesMut) -> impl Future<Output = (io::Result<Read>, BytesMut)>;
 
     /// Writes all the slices in order, without gathering them into one buffer, or fails. The vector comes back

@@ -8,7 +8,7 @@ use flumen_model::{Code, Error, Result};
 use rkyv::rancor::Failure;
 use rkyv::ser::writer::Buffer;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use uuid::Uuid;
 
 /// The directory format that this build writes once it is finalized, and the newest that it reads.
@@ -70,7 +70,8 @@ struct Layout {
 }
 
 const LAYOUT_BYTES: usize = 352;
-const _: () = assert!(size_of::<ArchivedLayout>() == LAYOUT_BYTES, "the superblock is flat and has no padding");
+const _: () =
+    assert!(size_of::<ArchivedLayout>() == LAYOUT_BYTES, "the superblock is flat and has no padding");
 const _: () = assert!(NAME_BYTES_MAX <= 256, "a name fits its field");
 
 impl Superblock {
@@ -169,7 +170,8 @@ impl Superblock {
         for name in COPIES {
             copies.push(read(host, &dir.join(name)).await?);
         }
-        let decoded: Vec<_> = copies.iter().map(|copy| copy.as_deref().and_then(Superblock::decode)).collect();
+        let decoded: Vec<_> =
+            copies.iter().map(|copy| copy.as_deref().and_then(Superblock::decode)).collect();
         let Some(newest) = decoded.iter().flatten().max_by_key(|copy| copy.sequence).cloned() else {
             // The second copy is made after the first is durable: without it, formatting was cut off.
             if copies[1].is_none() {
@@ -225,7 +227,7 @@ impl Superblock {
 }
 
 /// The bytes of a copy, or `None` when it is missing or empty. What cannot be read is as good as damaged.
-async fn read<H: Host>(host: &H, path: &PathBuf) -> Result<Option<Vec<u8>>> {
+async fn read<H: Host>(host: &H, path: &Path) -> Result<Option<Vec<u8>>> {
     let file = match host.open(path, Access::READ).await {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),

@@ -4,7 +4,7 @@ use crate::metadata::{AlterTopic, Command, CreateTopic, Outcome, Topic};
 use crate::positions;
 use crate::shard::Shard;
 use flumen_io::Host;
-use flumen_model::topic::{TopicName, TopicSettings};
+use flumen_model::topic::TopicName;
 use flumen_model::{Code, Error, Result, UnixMillis};
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ impl<H: Host> Shard<H> {
             time: UnixMillis(self.host.wall_ms()),
             partitions,
             partitions_per_shard_max: u32::try_from(self.limits.partitions_per_shard_max).unwrap_or(u32::MAX),
-            settings: TopicSettings::default().altered(pairs)?,
+            settings: self.topic_defaults.altered(pairs)?,
         });
         match self.change(&command).await? {
             Outcome::Topic(topic) => Ok(topic),

@@ -138,7 +138,8 @@ impl AlterTopic {
 impl Init {
     /// The birth of a fresh directory.
     pub fn fresh(node: Uuid, directory: Uuid, shards: u16, features: u64, time: UnixMillis) -> Init {
-        let (next_group, next_producer, next_replica) = (GroupId::FIRST_DATA, ProducerId(0), FIRST_DATA_REPLICA);
+        let (next_group, next_producer, next_replica) =
+            (GroupId::FIRST_DATA, ProducerId(0), FIRST_DATA_REPLICA);
         Init { node, directory, shards, features, time, next_group, next_producer, next_replica }
     }
 }

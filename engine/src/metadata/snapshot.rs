@@ -242,7 +242,8 @@ impl Restoring {
     fn topic(&mut self, topic: Topic) -> Checked<()> {
         for partition in &topic.partitions {
             self.group(partition.group, partition.shard)?;
-            let given = |replica: &ReplicaId| (FIRST_DATA_REPLICA.0..self.state.next_replica).contains(&replica.0);
+            let given =
+                |replica: &ReplicaId| (FIRST_DATA_REPLICA.0..self.state.next_replica).contains(&replica.0);
             if partition.replicas.is_empty() || !partition.replicas.iter().all(given) {
                 return Err("a partition has no replicas, or one that was never given");
             }

@@ -236,6 +236,20 @@ fn an_empty_table_owns_no_memory() {
 }
 
 #[test]
+fn a_known_producers_batches_allocate_nothing() {
+    let mut log = Log::new();
+    for i in 0..10 {
+        log.append_committed(batch(7, 0, i, 1));
+    }
+    let capacities = |table: &Producers| (table.slots.capacity(), table.queue.capacity(), table.by_id.len());
+    let before = capacities(&log.table);
+    for i in 10..5000 {
+        log.append_committed(batch(7, 0, i, 1));
+    }
+    assert_eq!(capacities(&log.table), before);
+}
+
+#[test]
 fn a_burst_leaves_no_large_queue_behind() {
     let mut log = Log::new();
     for i in 0..5000 {

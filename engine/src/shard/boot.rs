@@ -16,8 +16,8 @@ use flumen_log::recovery::{self, RecoveredGroup, Replay};
 use flumen_log::{GroupState, ShardLogSpec};
 use flumen_model::batch::BatchView;
 use flumen_model::topic::TopicSettings;
-use flumen_model::{Code, Error, GroupId, PartitionNumber, Result, TopicId};
-use flumen_replication::{Driver, Entry, EntryKind, ReplicaId};
+use flumen_model::{Code, GroupId, PartitionNumber, Result, TopicId};
+use flumen_replication::{Entry, EntryKind, ReplicaId};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -27,6 +27,8 @@ use std::rc::Rc;
 pub struct ShardConfig {
     /// Where it lies and how large it may grow.
     pub log: ShardLogSpec,
+    /// What topics are created with unless they say otherwise.
+    pub topic_defaults: TopicSettings,
     /// Seeds the election jitter.
     pub seed: u64,
 }
@@ -54,6 +56,15 @@ impl Machines {
     }
 }
 
+/// An ordinary refusal was its proposer's; a command that this build does not know would make this replica differ
+/// from the others, so it must not go on.
+fn refuse_unknown<T>(applied: Result<T>) -> Result<()> {
+    match applied {
+        Err(error) if error.code == Code::Unsupported => Err(error),
+        _ => Ok(()),
+    }
+}
+
 impl Replay for Machines {
     fn restore(&mut self, group: GroupId, state: &GroupState) -> Result<()> {
         match group {
@@ -74,10 +85,10 @@ impl Replay for Machines {
     fn apply(&mut self, group: GroupId, entry: &Entry) -> Result<()> {
         match (group, entry.kind) {
             (GroupId::METADATA, EntryKind::Command) => {
-                let _ = self.metadata.apply(entry.index.0, &entry.data);
+                refuse_unknown(self.metadata.apply(entry.index.0, &entry.data))?;
             }
             (GroupId::POSITIONS, EntryKind::Command) => {
-                let _ = self.positions.apply(entry.index.0, &entry.data);
+                refuse_unknown(self.positions.apply(entry.index.0, &entry.data))?;
             }
             (_, EntryKind::Batch) => {
                 let view = BatchView::parse(&entry.data)?;
@@ -109,6 +120,7 @@ impl<H: Host> Shard<H> {
             host,
             id,
             limits,
+            topic_defaults: config.topic_defaults,
             log: recovered.log,
             seed: config.seed,
             partitions: RefCell::new(GroupTable::default()),
@@ -120,6 +132,7 @@ impl<H: Host> Shard<H> {
             unflushed_bytes: Cell::new(0),
             progress: Notify::new(),
             closing: Cell::new(false),
+            ended: Cell::new(false),
             batch_bytes_max,
         };
         let mut state_groups = BTreeMap::new();
@@ -146,8 +159,10 @@ impl<H: Host> Shard<H> {
             .remove(&id)
             .unwrap_or_else(|| Producers::new(self.limits.producers_per_partition_max));
         let replica = group.log.state().replica;
+        let entries = group.restored.as_ref().map(|restored| restored.entries.clone()).unwrap_or_default();
         let driver = group.restored.map(|restored| self.lead(id, replica, restored));
         let partition = Partition::new(group.log, driver, producers, Rc::new(TopicSettings::default()));
+        partition.prepare_recovered(&entries);
         self.partitions.borrow_mut().insert(id, Rc::new(partition));
     }
 
@@ -183,15 +198,3 @@ impl<H: Host> Shard<H> {
         self.flush();
     }
 }
-
-/// A damaged directory must not look like a young one.
-pub(crate) fn refuse_damaged_metadata(driver: Option<&Driver>) -> Result<()> {
-    match driver {
-        Some(_) => Ok(()),
-        None => Err(Error::new(
-            Code::Corrupt,
-            "the node's own metadata is damaged: run `flumen check`, restore the directory from a copy, or accept the loss with `flumen repair`",
-        )),
-    }
-}
-

@@ -52,7 +52,9 @@ impl<H: Host> Shard<H> {
             self.partitions().into_iter().filter(|partition| !wanted.contains(&partition.group())).collect();
         *self.view.borrow_mut() = view;
         gone.iter().for_each(|partition| self.let_go(partition));
-        self.create_all(fresh).await
+        self.create_all(fresh).await?;
+        // Recovered partitions too: until one leads in its own term, acked records may not be readable yet.
+        self.wait_serving(&self.partitions()).await
     }
 
     /// Makes groups, a bounded number in flight, and waits until this shard leads them all.
@@ -67,7 +69,14 @@ impl<H: Host> Shard<H> {
             }
             let made: Vec<_> = some.iter().map(|birth| self.create(birth)).collect();
             self.flush();
-            while !made.iter().all(|partition| partition.log.state().start.index > Index(1)) {
+            self.wait_serving(&made).await?;
+        }
+        Ok(())
+    }
+
+    async fn wait_serving(&self, partitions: &[Rc<Partition<H>>]) -> Result<()> {
+        for partition in partitions {
+            while !partition.is_serving() && partition.damaged().is_none() {
                 if self.closing.get() {
                     return Err(Error::new(Code::Closed, "the node is closing"));
                 }

@@ -23,7 +23,12 @@ impl<H: Host> Shard<H> {
         let events: Rc<dyn LogEvents> = self.clone();
         self.task(failed.clone(), |shard| {
             let events = events.clone();
-            async move { shard.log.run_writer(events).await }
+            async move {
+                let result = shard.log.run_writer(events).await;
+                shard.ended.set(true);
+                shard.progress.notify_all();
+                result
+            }
         });
         self.task(failed.clone(), |shard| {
             let events = events.clone();

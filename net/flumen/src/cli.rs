@@ -11,6 +11,7 @@ mod tests;
 use crate::config::NATIVE_PORT;
 use crate::exit;
 use clap::{Parser, Subcommand};
+use flumen_bench::BenchArgs;
 use flumen_tuning::TuneArgs;
 use node::{CheckArgs, QuickstartArgs, RepairArgs, ShowConfigArgs, StartArgs};
 use records::{ConsumeArgs, ProduceArgs};
@@ -30,19 +31,22 @@ use topic::{SubscriptionCommand, TopicCommand};
     subcommand_required = true
 )]
 pub(crate) struct Cli {
-    /// The node to ask.
-    #[arg(long, global = true, value_name = "ADDR", default_value_t = default_server())]
-    pub(crate) server: SocketAddr,
+    /// The node to ask [default: 127.0.0.1:9644].
+    #[arg(id = "node", long = "server", global = true, value_name = "ADDR")]
+    pub(crate) node: Option<SocketAddr>,
     /// Print JSON instead of text.
-    #[arg(long, global = true)]
+    #[arg(id = "print_json", long = "json", global = true)]
     pub(crate) json: bool,
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
-fn default_server() -> SocketAddr {
-    SocketAddr::from((Ipv4Addr::LOCALHOST, NATIVE_PORT))
+impl Cli {
+    /// The node to ask.
+    pub(crate) fn server(&self) -> SocketAddr {
+        self.node.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, NATIVE_PORT)))
+    }
 }
 
 /// The verbs.
@@ -72,6 +76,11 @@ pub(crate) enum Command {
     Config(ShowConfigArgs),
     /// Look at this machine and measure its disk.
     Tune(TuneArgs),
+    /// Measure this machine and the product on it, side by side.
+    // Its own --json and --server would hide the ones above, which mean the same for every verb: its report goes to
+    // --json-file, and whoever runs it hands it the node of --server.
+    #[command(mut_arg("json", |arg| arg.long("json-file")), mut_arg("server", |arg| arg.long("load").hide(true)))]
+    Bench(BenchArgs),
 }
 
 /// The command line, or clap's answer to it: help, version, or what is wrong.

@@ -152,7 +152,6 @@ impl Loaded {
     pub(crate) fn read(file: Option<&Path>, overrides: &[Override]) -> Result<Loaded> {
         let Some(path) = file else { return Loaded::from_text("", "", overrides) };
         // The one file that is read before there is a host to read it through.
-        #[allow(clippy::disallowed_methods)]
         let text = std::fs::read_to_string(path).map_err(|error| {
             Error::new(
                 Code::InvalidSetting,

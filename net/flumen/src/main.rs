@@ -9,6 +9,7 @@ mod config;
 #[allow(dead_code)]
 mod exit;
 mod logging;
+mod start;
 
 use cli::Command;
 use cli::node::{ConfigArgs, ShowConfigArgs};
@@ -28,7 +29,7 @@ fn main() -> ExitCode {
     match &cli.command {
         Command::Tune(args) => ExitCode::from(flumen_tuning::run(args, cli.json)),
         Command::Config(args) => show_config(args, cli.json).into(),
-        Command::Start(args) => start(&args.config).into(),
+        Command::Start(args) => start_node(&args.config).into(),
         _ => absent().into(),
     }
 }
@@ -51,7 +52,7 @@ fn show_config(args: &ShowConfigArgs, json: bool) -> Exit {
 }
 
 /// `flumen start`
-fn start(args: &ConfigArgs) -> Exit {
+fn start_node(args: &ConfigArgs) -> Exit {
     let loaded = match Loaded::read(args.config.as_deref(), &args.overrides()) {
         Ok(loaded) => loaded,
         Err(error) => {
@@ -63,7 +64,7 @@ fn start(args: &ConfigArgs) -> Exit {
         complain(&error.message);
         return Exit::Config;
     }
-    absent()
+    start::start(&loaded)
 }
 
 /// A verb that is not part of this build.

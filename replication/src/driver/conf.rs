@@ -25,7 +25,8 @@ impl Driver {
             return Err(Refused::Joint);
         }
         let confs = self.raw.store();
-        let removed = |id| confs.start().conf.is_member(id) || confs.confs().iter().any(|(_, c)| c.is_member(id));
+        let removed =
+            |id| confs.start().conf.is_member(id) || confs.confs().iter().any(|(_, c)| c.is_member(id));
         change.check(self.conf(), removed, |id| self.health(id))?;
         self.append_conf(change.encode())
     }

@@ -10,7 +10,7 @@ use crate::ready::{Ready, Write};
 use crate::state::{HardState, Point};
 use raft::eraftpb;
 
-/// A buffer that held a burst gives its memory back when it is empty and larger than this.
+/// An empty buffer larger than this gives its memory back.
 const IDLE_CAPACITY: usize = 16;
 
 impl Driver {
@@ -61,6 +61,7 @@ impl Driver {
         }
         self.raw.mut_store().append(&write.entries);
         self.raw.advance_append_async(ready);
+        shrink_idle(&mut self.raw.raft.raft_log.unstable.entries);
         self.launch(&write);
         self.post(messages, at_once);
         self.backlog.merge(write);
@@ -146,9 +147,7 @@ impl Driver {
     pub fn take_committed(&mut self, out: &mut Vec<Entry>) {
         self.pump();
         out.append(&mut self.committed);
-        if self.committed.capacity() > IDLE_CAPACITY {
-            self.committed = Vec::new();
-        }
+        shrink_idle(&mut self.committed);
     }
 
     /// Moves the start of the log to `to`, which is durable as such: entries up to there will not be asked for
@@ -168,6 +167,13 @@ impl Driver {
     /// the log does not reach there.
     pub fn point_at(&self, index: Index) -> Option<Point> {
         self.raw.store().point_at(index)
+    }
+}
+
+/// Ten thousand idle groups must not each keep the memory of their largest burst.
+fn shrink_idle<T>(buffer: &mut Vec<T>) {
+    if buffer.is_empty() && buffer.capacity() > IDLE_CAPACITY {
+        *buffer = Vec::new();
     }
 }
 

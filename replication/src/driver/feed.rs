@@ -55,7 +55,11 @@ impl Driver {
     /// (nobody forwards here), and everything while a snapshot is on its way to the disk.
     pub fn step(&mut self, message: Message) {
         let m = &message.0;
-        if m.to != self.config.id.0 || m.from == m.to || u32::try_from(m.term).is_err() || self.is_installing() {
+        if m.to != self.config.id.0
+            || m.from == m.to
+            || u32::try_from(m.term).is_err()
+            || self.is_installing()
+        {
             return;
         }
         match message.kind() {
@@ -150,7 +154,8 @@ impl Driver {
     /// # Panics
     /// When `index` was not handed out.
     pub fn applied(&mut self, index: Index) {
-        let handed_out = self.committed.first().map_or(self.raw.raft.raft_log.applied, |next| next.index.0 - 1);
+        let handed_out =
+            self.committed.first().map_or(self.raw.raft.raft_log.applied, |next| next.index.0 - 1);
         assert!(index.0 <= handed_out, "only what was handed out can be applied");
         self.applied = self.applied.max(index);
         self.trim();

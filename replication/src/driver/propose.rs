@@ -25,7 +25,9 @@ impl Driver {
         self.check_leads()?;
         let raft = &mut self.raw.raft;
         let uncommitted = raft.raft_log.last_index() - raft.raft_log.committed;
-        if uncommitted >= self.config.uncommitted_entries_max || !raft.append_entry(&mut [proposal(kind, data)]) {
+        if uncommitted >= self.config.uncommitted_entries_max
+            || !raft.append_entry(&mut [proposal(kind, data)])
+        {
             return Err(Refused::Full);
         }
         self.broadcast = true;

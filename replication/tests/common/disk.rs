@@ -84,7 +84,10 @@ impl Durable {
             self.hard_state = HardState { commit: hard_state.commit.max(self.applied), ..hard_state };
         }
         if let Some(first) = write.entries.first() {
-            assert!(first.index > self.hard_state.commit.min(self.applied), "what is applied is never replaced");
+            assert!(
+                first.index > self.hard_state.commit.min(self.applied),
+                "what is applied is never replaced"
+            );
             while self.entries.back().is_some_and(|entry| entry.index >= first.index) {
                 self.entries.pop_back();
             }

@@ -9,7 +9,8 @@ pub(crate) mod replica;
 use bytes::Bytes;
 use disk::Disk;
 use flumen_replication::{
-    Conf, ConfChange, Config, EntryKind, Index, Leave, Message, Point, Refused, ReplicaId, Restored, Role, Term,
+    Conf, ConfChange, Config, EntryKind, Index, Leave, Message, Point, Refused, ReplicaId, Restored, Role,
+    Term,
 };
 use oracle::Oracle;
 use replica::Replica;
@@ -75,14 +76,22 @@ pub(crate) struct Ring {
     pub(crate) wire: Vec<Message>,
     pub(crate) oracle: Oracle,
     pub(crate) now: u64,
+    /// Callers are busy: they take what is committed and leave the Readys for later.
+    pub(crate) lazy: bool,
     written: u64,
 }
 
 impl Ring {
     /// A newborn group of these voters.
     pub(crate) fn new(voters: u64) -> Ring {
-        let mut ring =
-            Ring { replicas: BTreeMap::new(), wire: Vec::new(), oracle: Oracle::default(), now: 0, written: 0 };
+        let mut ring = Ring {
+            replicas: BTreeMap::new(),
+            wire: Vec::new(),
+            oracle: Oracle::default(),
+            now: 0,
+            lazy: false,
+            written: 0,
+        };
         for n in 1..=voters {
             ring.create(id(n), birth(1..=voters));
         }
@@ -105,14 +114,15 @@ impl Ring {
 
     /// Takes what a replica has ready: writes to its disk's queue, messages to the wire.
     pub(crate) fn drain(&mut self, id: ReplicaId) {
-        let Ring { replicas, wire, oracle, .. } = self;
+        let Ring { replicas, wire, oracle, lazy, .. } = self;
         if let Some(replica) = replicas.get_mut(&id) {
-            replica.drain(wire, oracle);
+            replica.drain(wire, oracle, *lazy);
         }
     }
 
     /// Up to `groups` queued journal groups of a replica become durable.
     pub(crate) fn sync(&mut self, id: ReplicaId, groups: usize) {
+        self.drain(id);
         let Ring { replicas, oracle, .. } = self;
         if let Some(replica) = replicas.get_mut(&id) {
             replica.sync(groups, oracle);
@@ -176,7 +186,8 @@ impl Ring {
 
     /// Delivers what is on the wire for one replica, and drains it.
     pub(crate) fn deliver_to(&mut self, n: u64) {
-        let (mine, others) = std::mem::take(&mut self.wire).into_iter().partition(|message| message.to() == id(n));
+        let (mine, others) =
+            std::mem::take(&mut self.wire).into_iter().partition(|message| message.to() == id(n));
         self.wire = others;
         Vec::into_iter(mine).for_each(|message| self.deliver(message));
     }
@@ -191,7 +202,10 @@ impl Ring {
     /// Whoever leads in the newest term.
     pub(crate) fn leader(&self) -> Option<ReplicaId> {
         let drivers = self.replicas.values().filter_map(|replica| replica.driver.as_ref());
-        drivers.filter(|driver| driver.is_leader()).max_by_key(|driver| driver.term()).map(|driver| driver.id())
+        drivers
+            .filter(|driver| driver.is_leader())
+            .max_by_key(|driver| driver.term())
+            .map(|driver| driver.id())
     }
 
     /// Ticks until somebody leads.

@@ -25,7 +25,11 @@ impl Oracle {
     /// An entry reached a disk or left its replica.
     pub(crate) fn seen(&mut self, entry: &Entry) {
         let known = self.entries.entry((entry.index, entry.term)).or_insert_with(|| entry.clone());
-        assert_eq!((known.kind, &known.data), (entry.kind, &entry.data), "two entries with one index and term: {entry:?}");
+        assert_eq!(
+            (known.kind, &known.data),
+            (entry.kind, &entry.data),
+            "two entries with one index and term: {entry:?}"
+        );
     }
 
     /// A replica was handed a committed entry.
@@ -56,7 +60,8 @@ impl Oracle {
         let term = driver.term();
         let known = *self.leaders.entry(term).or_insert((driver.id(), boot));
         assert_eq!(known, (driver.id(), boot), "two leaders in term {term}");
-        let due: Vec<_> = self.proposed.keys().filter(|key| key.1 == term && key.0 <= driver.commit()).copied().collect();
+        let due: Vec<_> =
+            self.proposed.keys().filter(|key| key.1 == term && key.0 <= driver.commit()).copied().collect();
         for key in due {
             let (data, proposer) = self.proposed.remove(&key).expect("just seen");
             if proposer != known {

@@ -43,15 +43,39 @@ impl Replica {
         self.disk.crash(kept);
     }
 
-    pub(crate) fn propose(&mut self, kind: EntryKind, data: Bytes, oracle: &mut Oracle) -> Result<Index, Refused> {
+    pub(crate) fn propose(
+        &mut self,
+        kind: EntryKind,
+        data: Bytes,
+        oracle: &mut Oracle,
+    ) -> Result<Index, Refused> {
         let Some(driver) = self.driver.as_mut() else { return Err(Refused::NotLeader { leader: None }) };
         let index = driver.propose(kind, data.clone())?;
         oracle.proposed(index, driver, self.boots, data);
         Ok(index)
     }
 
-    /// Takes everything that the driver has ready.
-    pub(crate) fn drain(&mut self, wire: &mut Vec<Message>, oracle: &mut Oracle) {
+    /// Takes everything that the driver has ready; a lazy caller leaves the Readys for later.
+    pub(crate) fn drain(&mut self, wire: &mut Vec<Message>, oracle: &mut Oracle, lazy: bool) {
+        if !lazy {
+            self.take_readys(wire, oracle);
+        }
+        self.take_committed(oracle);
+        let Some(driver) = self.driver.as_mut() else { return };
+        for fetch in driver.take_fetches() {
+            let entries = self.disk.durable.read(fetch.first, fetch.last);
+            driver.fetched(fetch, entries);
+        }
+        // A sole voter's term counts once it is durable: until then nobody can have heard of it.
+        if driver.is_leader() && self.disk.durable.hard_state.term == driver.term() {
+            if self.led.replace(driver.term()) != Some(driver.term()) {
+                oracle.new_leader(driver);
+            }
+            oracle.leads(driver, self.boots);
+        }
+    }
+
+    fn take_readys(&mut self, wire: &mut Vec<Message>, oracle: &mut Oracle) {
         let Some(driver) = self.driver.as_mut() else { return };
         while let Some(ready) = driver.take_ready() {
             if let Some(point) = &ready.write.point {
@@ -65,6 +89,10 @@ impl Replica {
                 wire.push(message);
             }
         }
+    }
+
+    fn take_committed(&mut self, oracle: &mut Oracle) {
+        let Some(driver) = self.driver.as_mut() else { return };
         let mut committed = Vec::new();
         driver.take_committed(&mut committed);
         for entry in &committed {
@@ -77,17 +105,6 @@ impl Replica {
             driver.applied(last.index);
         }
         self.machine.append(&mut committed);
-        for fetch in driver.take_fetches() {
-            let entries = self.disk.durable.read(fetch.first, fetch.last);
-            driver.fetched(fetch, entries);
-        }
-        // A sole voter's term counts once it is durable: until then nobody can have heard of it.
-        if driver.is_leader() && self.disk.durable.hard_state.term == driver.term() {
-            if self.led.replace(driver.term()) != Some(driver.term()) {
-                oracle.new_leader(driver);
-            }
-            oracle.leads(driver, self.boots);
-        }
     }
 
     pub(crate) fn sync(&mut self, groups: usize, oracle: &mut Oracle) {
@@ -116,7 +133,9 @@ impl Replica {
         let confs = driver.confs().iter().filter(|(at, _)| *at <= applied).cloned().collect();
         self.disk.queue.push_back(Group::Applied(applied, confs));
         let cut = behind.map(|behind| Index(applied.0.saturating_sub(behind)));
-        if let Some(point) = cut.filter(|cut| *cut > driver.start().index).and_then(|cut| driver.point_at(cut)) {
+        if let Some(point) =
+            cut.filter(|cut| *cut > driver.start().index).and_then(|cut| driver.point_at(cut))
+        {
             self.disk.queue.push_back(Group::Start(point));
         }
     }

@@ -1,3 +1,5 @@
+//! What follows from figures, with figures made up for each rule.
+
 use super::*;
 use crate::probe::stats::{Bandwidth, Percentiles, Series};
 use crate::profile::{DiskFingerprint, Fingerprint, Loopback};

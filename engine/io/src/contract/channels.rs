@@ -34,7 +34,7 @@ pub(crate) fn a_full_channel_pushes_back<M: Machine>(mut stage: Stage<M>) {
         main_of(move |host: M::Host| async move {
             let (tx, go) = join2(host.sender(tx), host.sender(go_tx)).await;
             let taken = (0..).take_while(|n| tx.try_send(*n).is_ok()).count();
-            assert!(taken >= CAPACITY && taken < 2 * CAPACITY, "took {taken}");
+            assert!((CAPACITY..2 * CAPACITY).contains(&taken), "took {taken}");
             assert_eq!(tx.try_send(taken), Err(TrySend::Full(taken)));
             go.send(()).await.unwrap();
             tx.send(taken).await.unwrap();

@@ -23,7 +23,10 @@ async fn write<F: File>(file: &F, buf: F::Buf, block: u64, durability: Durabilit
 
 async fn block_is<F: File>(file: &F, block: u64, byte: u8) {
     let bytes = file.read_at(block * BLOCK, BLOCK_BYTES).await.unwrap();
-    assert!(bytes.len() == BLOCK_BYTES && bytes.iter().all(|b| *b == byte), "block {block} is not all {byte}");
+    assert!(
+        bytes.len() == BLOCK_BYTES && bytes.iter().all(|b| *b == byte),
+        "block {block} is not all {byte}"
+    );
 }
 
 async fn created<H: Host>(host: &H, path: &Path) -> H::File {

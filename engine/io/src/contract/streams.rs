@@ -96,7 +96,9 @@ pub(crate) fn a_slow_reader_holds_the_writer_back<M: Machine>(stage: Stage<M>) {
             for part in buf.chunks(4096) {
                 let at = position % SLICE_BYTES;
                 let first = part.len().min(SLICE_BYTES - at);
-                assert!(part[..first] == slice[at..at + first] && part[first..] == slice[..part.len() - first]);
+                assert!(
+                    part[..first] == slice[at..at + first] && part[first..] == slice[..part.len() - first]
+                );
                 position += part.len();
             }
             buf.clear();

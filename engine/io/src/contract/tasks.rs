@@ -47,10 +47,12 @@ pub(crate) fn spawn_does_not_run_on_the_callers_stack<M: Machine>(stage: Stage<M
     stage.one_core(|host, _| async move {
         let shared = Rc::new(RefCell::new(0));
         let task = Rc::clone(&shared);
-        let mut borrowed = shared.borrow_mut();
-        let wait = host.spawn(async move { *task.borrow_mut() += 1 });
-        *borrowed += 1;
-        drop(borrowed);
+        let wait = {
+            let mut borrowed = shared.borrow_mut();
+            let wait = host.spawn(async move { *task.borrow_mut() += 1 });
+            *borrowed += 1;
+            wait
+        };
         wait.await;
         assert_eq!(*shared.borrow(), 2);
     });

@@ -26,7 +26,8 @@ pub(super) fn sync_dir(path: &Path) -> io::Result<()> {
 }
 
 pub(super) fn list_dir(path: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut entries = std::fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    let mut entries =
+        std::fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
     entries.sort();
     Ok(entries)
 }
@@ -63,7 +64,9 @@ pub(super) fn allocate(fd: RawFd, position: u64, len: u64) -> io::Result<()> {
 
 /// Sets the size. The caller keeps `fd` open until the end.
 pub(super) fn truncate(fd: RawFd, len: u64) -> io::Result<()> {
-    let len = len.try_into().map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "a file never gets that large"))?;
+    let len = len
+        .try_into()
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "a file never gets that large"))?;
     // SAFETY: takes no pointers; a wrong descriptor is an error, not undefined.
     check(unsafe { libc::ftruncate(fd, len) })
 }

@@ -2,7 +2,9 @@
 //! clones of a sender share one connected end on their core.
 
 use crate::seam::{Receiver, Sender, TrySend};
-use glommio::channels::shared_channel::{ConnectedReceiver, ConnectedSender, SharedReceiver, SharedSender, new_bounded};
+use glommio::channels::shared_channel::{
+    ConnectedReceiver, ConnectedSender, SharedReceiver, SharedSender, new_bounded,
+};
 use glommio::{GlommioError, ResourceType, timer::Timer};
 use std::rc::Rc;
 use std::time::Duration;

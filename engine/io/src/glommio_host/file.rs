@@ -38,7 +38,9 @@ impl Buf for GlommioBuf {
     }
 
     fn bytes_mut(&mut self) -> &mut [u8] {
-        Rc::get_mut(&mut self.0).expect("a buffer is given back when the kernel is done with it").as_bytes_mut()
+        Rc::get_mut(&mut self.0)
+            .expect("a buffer is given back when the kernel is done with it")
+            .as_bytes_mut()
     }
 }
 
@@ -84,7 +86,8 @@ impl Open {
         };
         let written = file.write_rc_at(buffer, position).await.map_err(io_error)?;
         if written != len {
-            let message = format!("only {written} of {len} bytes at {position} were written: is the disk full?");
+            let message =
+                format!("only {written} of {len} bytes at {position} were written: is the disk full?");
             return Err(io::Error::new(io::ErrorKind::WriteZero, message));
         }
         if durability == Durability::Durable && self.dsync.is_none() {

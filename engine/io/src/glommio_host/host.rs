@@ -6,12 +6,11 @@ use super::channel::{GlommioReceiver, GlommioRxHalf, GlommioSender, GlommioTxHal
 use super::file::{self, GlommioBuf, GlommioFile};
 use super::listener::GlommioListener;
 use super::machine::{DsyncMethod, GlommioConfig};
+use super::probe;
 use super::stream::{GlommioParts, GlommioStream};
-use super::{io_error, probe};
 use crate::local::Notify;
 use crate::seam::{Access, Core, Host, Lock, Mono, PathKind, Space};
 use flumen_model::limits::BLOCK_BYTES;
-use glommio::net::TcpStream;
 use glommio::timer::Timer;
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -151,7 +150,10 @@ impl Host for GlommioHost {
         u64::from_le_bytes(bits)
     }
 
-    fn spawn<T: 'static>(&self, future: impl Future<Output = T> + 'static) -> impl Future<Output = T> + 'static {
+    fn spawn<T: 'static>(
+        &self,
+        future: impl Future<Output = T> + 'static,
+    ) -> impl Future<Output = T> + 'static {
         spawn(future)
     }
 
@@ -252,11 +254,7 @@ impl Host for GlommioHost {
     }
 
     fn connect(&self, address: SocketAddr) -> impl Future<Output = io::Result<GlommioStream>> + 'static {
-        async move {
-            let stream = TcpStream::connect(address).await.map_err(io_error)?;
-            stream.set_nodelay(true).map_err(io_error)?;
-            Ok(GlommioStream::new(stream, address))
-        }
+        GlommioStream::connect(address)
     }
 
     fn adopt(&self, parts: GlommioParts) -> io::Result<GlommioStream> {

@@ -100,13 +100,12 @@ impl Machine for GlommioMachine {
             let run = move || run_core(Core(core), &config, io_memory, &gate, main);
             cores.push(std::thread::Builder::new().name(format!("core-{core}")).spawn(run)?);
         }
-        let ends = cores.into_iter().map(|core| core.join().unwrap_or_else(|_| Err(io::Error::other("a core panicked"))));
-        // The first real failure is worth more than the cores that only gave up with it.
-        ends.fold(Ok(()), |all, one| match (&all, &one) {
-            (Ok(()), _) => one,
-            (Err(e), Err(_)) if e.kind() == io::ErrorKind::Interrupted => one,
-            _ => all,
-        })
+        let mut end = Ok(());
+        for core in cores {
+            let own = core.join().unwrap_or_else(|_| Err(io::Error::other("a core panicked")));
+            end = end.and(own);
+        }
+        end
     }
 }
 
@@ -114,7 +113,10 @@ impl GlommioConfig {
     fn check(&self, cores: usize) -> io::Result<()> {
         let invalid = |message: String| Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         if cores == 0 || cores > self.cpus.len() {
-            return invalid(format!("{cores} cores do not fit on the {} CPUs of the configuration", self.cpus.len()));
+            return invalid(format!(
+                "{cores} cores do not fit on the {} CPUs of the configuration",
+                self.cpus.len()
+            ));
         }
         let allowed = cpus_allowed()?;
         if let Some(cpu) = self.cpus.iter().find(|cpu| !allowed.contains(cpu)) {
@@ -140,7 +142,13 @@ struct Gate {
     failed: AtomicBool,
 }
 
-fn run_core<M, F>(core: Core, config: &GlommioConfig, io_memory: usize, gate: &Gate, main: M) -> io::Result<()>
+fn run_core<M, F>(
+    core: Core,
+    config: &GlommioConfig,
+    io_memory: usize,
+    gate: &Gate,
+    main: M,
+) -> io::Result<()>
 where
     M: FnOnce(GlommioHost) -> F,
     F: Future<Output = ()> + 'static,
@@ -156,7 +164,8 @@ where
     gate.all.wait();
     let executor = sound?;
     if gate.failed.load(Ordering::SeqCst) {
-        return Err(io::Error::new(io::ErrorKind::Interrupted, "another core did not start"));
+        // The core that failed says why.
+        return Ok(());
     }
     executor.run(async {
         let host = GlommioHost::new(core, config);

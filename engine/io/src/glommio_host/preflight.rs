@@ -23,9 +23,9 @@ pub fn preflight() -> Result<PreflightReport, String> {
     let kernel = kernel_release();
     let ring = IoUring::new(8).map_err(|e| refused(&e, &kernel))?;
     let mut probe = Probe::new();
-    ring.submitter()
-        .register_probe(&mut probe)
-        .map_err(|e| format!("kernel {kernel} does not list its io_uring operations ({e}): use Linux 5.8 or newer"))?;
+    ring.submitter().register_probe(&mut probe).map_err(|e| {
+        format!("kernel {kernel} does not list its io_uring operations ({e}): use Linux 5.8 or newer")
+    })?;
     let missing: Vec<&str> =
         needed().into_iter().filter(|(_, code)| !probe.is_supported(*code)).map(|(name, _)| name).collect();
     if !missing.is_empty() {

@@ -20,7 +20,10 @@ thread_local! {
 /// milliseconds, once per device.
 pub(super) async fn probe(directory: PathBuf, core: Core) -> io::Result<()> {
     let explain = |e: io::Error| {
-        io::Error::new(e.kind(), format!("cannot write and read a probe file in {}: {e}", directory.display()))
+        io::Error::new(
+            e.kind(),
+            format!("cannot write and read a probe file in {}: {e}", directory.display()),
+        )
     };
     let device = std::fs::metadata(&directory).map_err(explain)?.dev();
     if PROBED.with_borrow(|probed| probed.contains(&device)) {

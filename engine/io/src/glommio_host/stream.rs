@@ -51,6 +51,12 @@ impl GlommioStream {
         }
     }
 
+    pub(super) async fn connect(address: SocketAddr) -> io::Result<GlommioStream> {
+        let socket = TcpStream::connect(address).await.map_err(io_error)?;
+        socket.set_nodelay(true).map_err(io_error)?;
+        Ok(GlommioStream::new(socket, address))
+    }
+
     pub(super) fn accepted(connection: AcceptedTcpStream) -> io::Result<GlommioStream> {
         // First of all: the accepted descriptor belongs to nobody before this.
         let socket = connection.bind_to_executor();

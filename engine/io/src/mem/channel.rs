@@ -118,7 +118,8 @@ impl<T: Send + 'static> Sender<T> for MemSender<T> {
                 Err(TrySend::Gone(value)) => return Err(value),
                 Err(TrySend::Full(value)) => value,
             };
-            poll_fn(|cx| self.0.poll(cx, |s| (s.receiver_gone || s.queue.len() < s.capacity).then_some(()))).await;
+            poll_fn(|cx| self.0.poll(cx, |s| (s.receiver_gone || s.queue.len() < s.capacity).then_some(())))
+                .await;
         }
     }
 }

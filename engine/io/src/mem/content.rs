@@ -86,7 +86,11 @@ impl Content {
                 let sector = at / SECTOR_BYTES as u64 + index as u64;
                 let mut whole = [0; SECTOR_BYTES];
                 whole[..data.len()].copy_from_slice(data);
-                if durable { self.write_durable(sector, &whole) } else { self.write_volatile(sector, &whole, seq) }
+                if durable {
+                    self.write_durable(sector, &whole)
+                } else {
+                    self.write_volatile(sector, &whole, seq)
+                }
             }
         }
     }
@@ -230,7 +234,8 @@ impl Content {
 
     fn flush_sector(&mut self, sector: u64, seq: u64) {
         let Some(mut versions) = self.volatile.remove(&sector) else { return };
-        let newer = versions.split_off(versions.iter().rposition(|(number, _)| *number <= seq).map_or(0, |p| p + 1));
+        let newer =
+            versions.split_off(versions.iter().rposition(|(number, _)| *number <= seq).map_or(0, |p| p + 1));
         if let Some((_, data)) = versions.pop() {
             self.write_durable(sector, &data);
         }

@@ -173,7 +173,13 @@ impl Disk {
     }
 
     /// Hands a write to the device. From here on a crash may keep any of its sectors.
-    pub(super) fn begin_write(&mut self, inode: Inode, position: u64, bytes: Vec<u8>, durable: bool) -> WriteId {
+    pub(super) fn begin_write(
+        &mut self,
+        inode: Inode,
+        position: u64,
+        bytes: Vec<u8>,
+        durable: bool,
+    ) -> WriteId {
         let id = WriteId(self.next_seq());
         self.in_flight.insert(id, InFlight { inode, position, bytes, durable });
         id

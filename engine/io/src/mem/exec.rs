@@ -150,7 +150,8 @@ impl Exec {
         }
         let id = self.next_task.get();
         self.next_task.set(id + 1);
-        let waker = Arc::new(TaskWaker { id, queued: AtomicBool::new(false), ready: Arc::clone(&self.ready) });
+        let waker =
+            Arc::new(TaskWaker { id, queued: AtomicBool::new(false), ready: Arc::clone(&self.ready) });
         waker.wake_by_ref();
         self.tasks.borrow_mut().insert(id, Task { core, name, future: Some(future), waker });
     }

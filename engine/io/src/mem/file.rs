@@ -4,8 +4,8 @@
 use super::host::{FLUSH_NANOS, MemHost};
 use super::names::Inode;
 use super::trace::What;
-use crate::seam::{Access, Buf, Durability, File};
 use crate::check;
+use crate::seam::{Access, Buf, Durability, File};
 use bytes::Bytes;
 use std::future::Future;
 use std::io;
@@ -119,7 +119,8 @@ impl File for MemFile {
             open.host.0.exec.trace.event(What::Sync, open.inode, 0);
             let flush = open.host.disk().begin_flush(open.inode);
             let held = Rc::clone(&open);
-            let (_, result) = open.host.disk_op(FLUSH_NANOS, 0, move |disk| (held, disk.finish_flush(flush))).await;
+            let (_, result) =
+                open.host.disk_op(FLUSH_NANOS, 0, move |disk| (held, disk.finish_flush(flush))).await;
             result
         }
     }

@@ -113,7 +113,10 @@ impl Host for MemHost {
         self.0.exec.entropy()
     }
 
-    fn spawn<T: 'static>(&self, future: impl Future<Output = T> + 'static) -> impl Future<Output = T> + 'static {
+    fn spawn<T: 'static>(
+        &self,
+        future: impl Future<Output = T> + 'static,
+    ) -> impl Future<Output = T> + 'static {
         self.0.exec.spawn(self.0.core.0, future)
     }
 
@@ -140,7 +143,10 @@ impl Host for MemHost {
         half.connect()
     }
 
-    fn receiver<T: Send + 'static>(&self, half: MemRxHalf<T>) -> impl Future<Output = MemReceiver<T>> + 'static {
+    fn receiver<T: Send + 'static>(
+        &self,
+        half: MemRxHalf<T>,
+    ) -> impl Future<Output = MemReceiver<T>> + 'static {
         half.connect()
     }
 

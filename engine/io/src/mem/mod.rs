@@ -6,6 +6,8 @@
 
 mod channel;
 mod content;
+#[cfg(test)]
+mod content_tests;
 mod disk;
 mod exec;
 mod file;
@@ -15,6 +17,8 @@ mod names;
 mod net;
 mod rng;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod trace;
 mod world;
 

@@ -78,7 +78,13 @@ impl End {
     }
 
     /// Sends some of `chunk`, or waits for room.
-    pub(super) fn poll_send(&self, net: &mut Net, now: u64, chunk: &Bytes, cx: &Context<'_>) -> Poll<io::Result<Sent>> {
+    pub(super) fn poll_send(
+        &self,
+        net: &mut Net,
+        now: u64,
+        chunk: &Bytes,
+        cx: &Context<'_>,
+    ) -> Poll<io::Result<Sent>> {
         let mut pipe = self.tx.state();
         if pipe.reset {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
@@ -227,7 +233,9 @@ impl Net {
         }
         let overlaps = |other: &SocketAddr| {
             other.port() == address.port()
-                && (other.ip() == address.ip() || other.ip().is_unspecified() || address.ip().is_unspecified())
+                && (other.ip() == address.ip()
+                    || other.ip().is_unspecified()
+                    || address.ip().is_unspecified())
         };
         if self.listeners.keys().any(overlaps) {
             return Err(io::ErrorKind::AddrInUse.into());

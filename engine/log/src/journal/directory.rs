@@ -77,7 +77,8 @@ fn join(row: &mut Owner, later: &Owner) {
     row.kinds |= later.kinds;
     row.frames += later.frames;
     if later.last_index != 0 {
-        row.first_index = if row.first_index == 0 { later.first_index } else { row.first_index.min(later.first_index) };
+        row.first_index =
+            if row.first_index == 0 { later.first_index } else { row.first_index.min(later.first_index) };
         row.last_index = row.last_index.max(later.last_index);
     }
 }

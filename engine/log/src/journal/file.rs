@@ -97,7 +97,8 @@ impl FileHeader {
     pub(crate) fn decode(block: &[u8]) -> Option<FileHeader> {
         let bytes = block.get(..HEADER_BYTES)?;
         let layout = rkyv::access::<ArchivedLayout, Failure>(bytes).ok()?;
-        let known = layout.magic == MAGIC && layout.version == VERSION && layout.crc == crc32c::crc32c(&bytes[4..]);
+        let known =
+            layout.magic == MAGIC && layout.version == VERSION && layout.crc == crc32c::crc32c(&bytes[4..]);
         known.then(|| FileHeader {
             shard: ShardId(layout.shard.into()),
             directory_id: Uuid::from_bytes(layout.directory_id),

@@ -215,7 +215,8 @@ fn plain_header(bytes: &[u8]) -> Option<Header> {
         last_offset_delta: archived.last_offset_delta.into(),
         base_offset: archived.base_offset.into(),
     };
-    let known = header.magic == MAGIC && header.version == VERSION && FrameKind::from_number(header.kind).is_some();
+    let known =
+        header.magic == MAGIC && header.version == VERSION && FrameKind::from_number(header.kind).is_some();
     known.then_some(header)
 }
 
@@ -275,7 +276,8 @@ mod tests {
         }
     }
 
-    const PLACE: Placement = Placement { write_start: Lsn(0x0102_0304_0506_0000), write_bytes: 8192, at: 128 };
+    const PLACE: Placement =
+        Placement { write_start: Lsn(0x0102_0304_0506_0000), write_bytes: 8192, at: 128 };
 
     #[test]
     fn the_header_has_exactly_these_bytes() {
@@ -314,7 +316,10 @@ mod tests {
         let header = decode_header(&out, lsn, 7).expect("what was encoded is decoded");
         assert!(header.owns(b"payload", 7) && !header.owns(b"paYload", 7) && !header.owns(b"payload", 8));
         assert_eq!(header.into_frame(Bytes::from_static(b"payload")), sample());
-        assert_eq!((header.write_start(), header.write_end()), (PLACE.write_start, PLACE.write_start.plus(8192)));
+        assert_eq!(
+            (header.write_start(), header.write_end()),
+            (PLACE.write_start, PLACE.write_start.plus(8192))
+        );
         assert_eq!(decode_header(&out, lsn, 8), None, "another use of the file");
         assert_eq!(decode_header(&out, lsn.plus(8), 7), None, "another place");
         assert_eq!(decode_header(&out[..63], lsn, 7), None, "too short");

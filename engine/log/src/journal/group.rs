@@ -27,7 +27,8 @@ impl GroupBuilder {
     /// Fills a zeroed buffer of the measured bytes, padded to whole blocks.
     pub(crate) fn fill(&self, buf: &mut [u8], frames: &[Frame], start: Lsn, seed: u32) {
         assert!(buf.len().is_multiple_of(BLOCK_BYTES), "writes are whole blocks");
-        let write_bytes = u32::try_from(buf.len()).expect("a write is smaller than a file, which fits 32 bits");
+        let write_bytes =
+            u32::try_from(buf.len()).expect("a write is smaller than a file, which fits 32 bits");
         let mut place = Placement { write_start: start, write_bytes, at: 0 };
         for frame in frames {
             let payload = HEADER_BYTES..HEADER_BYTES + frame.payload.len();

@@ -107,7 +107,8 @@ fn frames(write: &[u8], place: Place, found: &mut Found) -> Option<()> {
             // The walk came to the directory, so every frame before it is there and whole. A directory whose
             // own payload is damaged takes nothing from that.
             found.directory_damaged = !owned;
-            let counted = directory::decode(payload).is_some_and(|(_, count)| count as usize == found.frames.len());
+            let counted =
+                directory::decode(payload).is_some_and(|(_, count)| count as usize == found.frames.len());
             return (counted || !owned).then_some(());
         }
         if !owned {

@@ -178,9 +178,8 @@ fn give_slots(stretches: &mut [Stretch], headless: &mut Vec<Head>) {
 /// A file without a header whose first write claims positions past the newest file's: it was the newest.
 fn lost_newest(newest: Option<&FileHeader>, headless: &mut Vec<Head>, spec: &JournalSpec) -> Option<Stretch> {
     let end = newest.map_or(Lsn(0), FileHeader::end_max);
-    let follows = |head: &Head| {
-        head.claim.is_some_and(|claim| claim > end && claim.0 % spec.file_bytes == DATA_START)
-    };
+    let follows =
+        |head: &Head| head.claim.is_some_and(|claim| claim > end && claim.0 % spec.file_bytes == DATA_START);
     let at = headless.iter().position(follows)?;
     let head = headless.remove(at);
     let first = Lsn(head.claim.expect("it follows").0 - DATA_START);

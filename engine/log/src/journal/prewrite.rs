@@ -18,11 +18,7 @@ const WRITE_BYTES: u64 = 1024 * 1024;
 ///
 /// # Errors
 /// A file already holds a journal, or the disk fails.
-pub async fn format<H: Host>(
-    host: &H,
-    spec: &JournalSpec,
-    mut progress: impl FnMut(u64, u64),
-) -> Result<()> {
+pub async fn format<H: Host>(host: &H, spec: &JournalSpec, mut progress: impl FnMut(u64, u64)) -> Result<()> {
     spec.check();
     let dir_failed = |error| {
         let message = format!("the journal directory {} cannot be made: {error}", spec.dir.display());

@@ -40,7 +40,12 @@ impl Queue {
     ///
     /// # Panics
     /// When a frame is of the journal's own kinds, or the frames are none or over `bytes_max`: the caller's bug.
-    pub(crate) fn push(&mut self, frames: impl IntoIterator<Item = Frame>, lazy: bool, bytes_max: usize) -> u64 {
+    pub(crate) fn push(
+        &mut self,
+        frames: impl IntoIterator<Item = Frame>,
+        lazy: bool,
+        bytes_max: usize,
+    ) -> u64 {
         let mut append = Append { frames: 0, bytes: 0, rows: 0, lazy };
         let mut group = None;
         for frame in frames {
@@ -75,7 +80,13 @@ impl Queue {
     /// Moves the appends at the front that a write of at most `bytes_max` and `room` can take to `out`; the
     /// first may be larger than `bytes_max`. `own` are bytes of the journal's own frames in the write. `None`
     /// when even the first does not fit into `room`.
-    pub(crate) fn take(&mut self, own: usize, bytes_max: u64, room: u64, out: &mut Vec<Frame>) -> Option<Taken> {
+    pub(crate) fn take(
+        &mut self,
+        own: usize,
+        bytes_max: u64,
+        room: u64,
+        out: &mut Vec<Frame>,
+    ) -> Option<Taken> {
         let (mut frames, mut bytes, mut rows, mut appends) = (0, own, 0, 0);
         for append in &self.appends {
             let cost = spec::cost(bytes + append.bytes, rows + append.rows);
@@ -144,9 +155,17 @@ mod tests {
         assert_eq!(queue.take(0, 16384, 1 << 20, &mut out), Some(Taken { up_to: 2, appends: 2 }));
         assert_eq!(out.iter().map(|frame| frame.group.0).collect::<Vec<_>>(), [1, 1, 2, 2]);
         assert_eq!(queue.take(0, 4096, 4096, &mut out), None, "never half an append");
-        assert_eq!(queue.take(0, 4096, 8192, &mut out), Some(Taken { up_to: 3, appends: 1 }), "one may be larger");
+        assert_eq!(
+            queue.take(0, 4096, 8192, &mut out),
+            Some(Taken { up_to: 3, appends: 1 }),
+            "one may be larger"
+        );
         assert_eq!((queue.is_empty(), queue.is_urgent(), queue.cost()), (true, false, 0));
-        assert_eq!(queue.take(64, 4096, 8192, &mut out), Some(Taken { up_to: 3, appends: 0 }), "a mark alone");
+        assert_eq!(
+            queue.take(64, 4096, 8192, &mut out),
+            Some(Taken { up_to: 3, appends: 0 }),
+            "a mark alone"
+        );
         assert_eq!(queue.take(64, 4096, 0, &mut out), None);
     }
 

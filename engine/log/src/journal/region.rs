@@ -47,8 +47,10 @@ impl Region {
         if remains.write_start < self.from || remains.write_end <= remains.write_start {
             return;
         }
-        let traces =
-            self.writes.entry(remains.write_start).or_insert(Traces { end: remains.write_end, directory: None });
+        let traces = self
+            .writes
+            .entry(remains.write_start)
+            .or_insert(Traces { end: remains.write_end, directory: None });
         if remains.directory.is_some() {
             traces.directory = remains.directory;
         }
@@ -90,7 +92,9 @@ impl Region {
             DamageOwners::Unknown => "whose frames it held cannot be told".to_string(),
         };
         let place = match self.lost_file {
-            Some(seq) => format!("the journal file with number {seq} is missing or both copies of its header are damaged"),
+            Some(seq) => format!(
+                "the journal file with number {seq} is missing or both copies of its header are damaged"
+            ),
             None => format!("acked data in {} is damaged from byte {position}", self.file.display()),
         };
         let what = format!("{place}: {} bytes, journal positions {from} to {to}; {whose}", to.0 - from.0);

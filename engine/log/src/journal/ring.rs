@@ -16,7 +16,7 @@ pub(crate) struct Ring {
     slots: usize,
     /// The file being written; `None` only while a journal is being opened.
     current: Option<Current>,
-    /// What the next file's header says about the file before.
+    /// What the first file's header says about the file before it.
     previous: ([u8; 16], Lsn),
     next_seq: u64,
     next_first: Lsn,
@@ -93,14 +93,12 @@ impl Ring {
         }
     }
 
-    /// The next file to begin. The current file, if any, is full from here on.
+    /// The next file to begin, when no more fits into the current one.
     pub(crate) fn start(&mut self) -> Start {
-        if let Some(current) = self.current.take() {
-            let end = current.header.first.plus(current.place);
-            let span = FileSpan { seq: current.header.seq, first: current.header.first, end };
-            self.live.push_back((span, Some(current.slot)));
-            self.previous = (current.header.nonce, end);
-        }
+        let previous = match &self.current {
+            Some(current) => (current.header.nonce, self.end()),
+            None => self.previous,
+        };
         let taken = self.free.pop_front();
         let slot = taken.unwrap_or(self.slots);
         self.slots = self.slots.max(slot + 1);
@@ -109,13 +107,20 @@ impl Ring {
             added: taken.is_none(),
             seq: self.next_seq,
             first: self.next_first,
-            oldest_live_seq: self.live.front().map_or(self.next_seq, |(span, _)| span.seq),
-            previous: self.previous,
+            oldest_live_seq: match (self.live.front(), &self.current) {
+                (Some((oldest, _)), _) => oldest.seq,
+                (None, Some(current)) => current.header.seq,
+                (None, None) => self.next_seq,
+            },
+            previous,
         }
     }
 
     /// The file that was started has its header.
     pub(crate) fn started(&mut self, start: Start, header: FileHeader) {
+        if let Some(full) = &self.current {
+            self.live.push_back((self.current_span(), Some(full.slot)));
+        }
         self.current = Some(Current { slot: start.slot, header, seed: header.seed(), place: DATA_START });
         self.next_seq = header.seq + 1;
         self.next_first = header.end_max();

@@ -60,7 +60,8 @@ pub(crate) async fn open_files<H: Host>(
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let Some(slot) = name.strip_prefix('J').and_then(|digits| digits.parse().ok()) else { continue };
         if spec.file_path(slot) == path {
-            let file = host.open(&path, access).await.map_err(|error| failed(spec, slot, "opened", &error))?;
+            let file =
+                host.open(&path, access).await.map_err(|error| failed(spec, slot, "opened", &error))?;
             files.push((slot, file));
         }
     }
@@ -152,7 +153,9 @@ pub(crate) fn info(stretch: &Stretch) -> FileInfo {
         state: if stretch.header.is_some() { FileState::Live } else { FileState::Lost },
         span: stretch.span,
         nonce: stretch.header.map_or([0; 16], |header| header.nonce),
-        previous: stretch.header.map_or_else(Default::default, |header| (header.previous_nonce, header.previous_end)),
+        previous: stretch
+            .header
+            .map_or_else(Default::default, |header| (header.previous_nonce, header.previous_end)),
         only_marks: false,
     }
 }
@@ -171,8 +174,8 @@ fn free_info(slot: usize) -> FileInfo {
 /// The report of a finished survey.
 pub(crate) fn report(totals: Totals, mut files: Vec<FileInfo>) -> ScanReport {
     if let Some(newest) = files.iter_mut().rev().find(|info| info.state != FileState::Free) {
+        newest.only_marks &= totals.damage.iter().all(|damage| damage.to <= newest.span.first);
         // Damage at the end of the newest file counts as written: what follows begins behind it.
-        newest.only_marks &= totals.end <= newest.span.end;
         newest.span.end = newest.span.end.max(totals.end);
     }
     ScanReport {

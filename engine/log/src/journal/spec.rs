@@ -53,7 +53,10 @@ impl JournalSpec {
 
     /// Panics on a shape that cannot work: it comes from the house's limits, never from a stranger.
     pub(crate) fn check(&self) {
-        assert!(self.files > RESERVE_FILES + 1, "a ring keeps {RESERVE_FILES} files in reserve and fills others");
+        assert!(
+            self.files > RESERVE_FILES + 1,
+            "a ring keeps {RESERVE_FILES} files in reserve and fills others"
+        );
         assert!(self.file_bytes.is_multiple_of(BLOCK_BYTES as u64), "files are whole blocks");
         assert!(
             self.file_bytes < u64::from(u32::MAX)

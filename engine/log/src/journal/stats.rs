@@ -45,7 +45,8 @@ mod tests {
     #[test]
     fn sizes_fall_into_buckets_of_doubling_blocks() {
         let mut stats = Stats::default();
-        for (blocks, bucket) in [(1, 0), (2, 1), (3, 2), (4, 2), (5, 3), (256, 8), (1 << 20, GROUP_SIZES - 1)] {
+        for (blocks, bucket) in [(1, 0), (2, 1), (3, 2), (4, 2), (5, 3), (256, 8), (1 << 20, GROUP_SIZES - 1)]
+        {
             let before = stats.sizes[bucket];
             stats.count_write(blocks * BLOCK_BYTES, 0);
             assert_eq!(stats.sizes[bucket], before + 1, "{blocks} blocks");

@@ -61,6 +61,7 @@ impl<'v, V: ScanVisitor> Survey<'v, V> {
     pub(crate) fn begin(&mut self, file: PathBuf, span: FileSpan, data: Lsn) {
         self.visitor.file(span);
         (self.file, self.first, self.file_end, self.only_marks) = (file, span.first, data, true);
+        self.totals.end = self.totals.end.max(data);
     }
 
     /// An intact write; `write` are its bytes.
@@ -94,9 +95,8 @@ impl<'v, V: ScanVisitor> Survey<'v, V> {
 
     /// A block at `lsn` that begins no intact write.
     pub(crate) fn broken(&mut self, lsn: Lsn, found: &mut Found) {
-        let region = self
-            .region
-            .get_or_insert_with(|| Region::new(self.file.clone(), lsn.0 - self.first.0, lsn));
+        let region =
+            self.region.get_or_insert_with(|| Region::new(self.file.clone(), lsn.0 - self.first.0, lsn));
         for remains in found.remains.drain(..) {
             if remains.write_start >= region.from() {
                 self.totals.durable = self.totals.durable.max(remains.write_start);
@@ -110,7 +110,7 @@ impl<'v, V: ScanVisitor> Survey<'v, V> {
         self.region.get_or_insert_with(|| Region::new(file, 0, span.first)).lose_file(span.seq);
     }
 
-    /// Everything below `end` was durable: a later file says so.
+    /// Everything below `end` was or may have been durable: a later file says so, or the file is cut short.
     pub(crate) fn seal(&mut self, end: Lsn) {
         self.proves(end);
         self.settle(end);

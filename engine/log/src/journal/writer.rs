@@ -86,7 +86,8 @@ impl<H: Host> Journal<H> {
     pub async fn open(host: &H, spec: JournalSpec, report: &ScanReport) -> Result<Journal<H>> {
         spec.check();
         let mut files = Vec::new();
-        for (slot, file) in scan::open_files(host, &spec, Access { create: false, ..Access::DURABLE }).await? {
+        for (slot, file) in scan::open_files(host, &spec, Access { create: false, ..Access::DURABLE }).await?
+        {
             files.resize_with(files.len().max(slot + 1), || None);
             files[slot] = Some(file);
         }
@@ -100,7 +101,8 @@ impl<H: Host> Journal<H> {
             closing: false,
             failed: None,
         };
-        let journal = Journal { host: host.clone(), spec, files: RefCell::new(files), state: RefCell::new(state) };
+        let journal =
+            Journal { host: host.clone(), spec, files: RefCell::new(files), state: RefCell::new(state) };
         journal.begin_file().await?;
         Ok(journal)
     }
@@ -301,7 +303,10 @@ impl<H: Host> Journal<H> {
         }
         tracing::warn!(path = %self.spec.file_path(slot).display(), "no journal file is free: making one");
         let file = prewrite::prewrite(&self.host, &self.spec, slot, |_| {}).await?;
-        self.host.sync_dir(&self.spec.dir).await.map_err(|error| scan::failed(&self.spec, slot, "made", &error))?;
+        self.host
+            .sync_dir(&self.spec.dir)
+            .await
+            .map_err(|error| scan::failed(&self.spec, slot, "made", &error))?;
         let mut files = self.files.borrow_mut();
         let len = files.len().max(slot + 1);
         files.resize_with(len, || None);
@@ -406,7 +411,8 @@ impl Drop for Running<'_> {
         state.running = false;
         if !state.closing && state.failed.is_none() {
             state.queue.clear();
-            state.failed = Some(Error::new(Code::LogFailed, "the journal's writer was dropped; restart the node"));
+            state.failed =
+                Some(Error::new(Code::LogFailed, "the journal's writer was dropped; restart the node"));
         }
     }
 }

@@ -21,7 +21,7 @@ pub(crate) const SEGMENT_BYTES_FORMAT_MAX: u64 = i32::MAX as u64;
 
 /// A segment that still takes batches.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ActiveSegment {
+pub(crate) struct ActiveSegment {
     /// The first batch's first offset; the file's name.
     pub(crate) base_offset: u64,
     /// Bytes of all batches placed.

@@ -15,7 +15,7 @@ const _: () = assert!(ENTRY_BYTES == 64, "FORMAT-segments.md");
 /// describes the batch that reaches across it, with `batches` 0 and no timestamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-pub struct IndexEntry {
+pub(crate) struct IndexEntry {
     first_offset: U32,
     last_offset: U32,
     position: U32,
@@ -132,11 +132,6 @@ impl IndexEntry {
     /// The largest timestamp of the batches that start here; `i64::MIN` without one.
     pub(crate) fn max_timestamp(&self) -> i64 {
         self.max_timestamp.get()
-    }
-
-    /// Bytes of batches in this chunk.
-    pub(crate) fn bytes(&self) -> u32 {
-        self.bytes.get()
     }
 
     /// The checksum of the chunk's whole blocks, padding included.

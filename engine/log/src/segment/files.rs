@@ -108,21 +108,40 @@ impl<H: Host> OpenFiles<H> {
     }
 }
 
-/// Damage in stored data, with its place.
-#[cold]
-pub(crate) fn corrupt(path: &Path, position: u64, what: impl std::fmt::Display) -> Error {
-    Error::new(
-        Code::Corrupt,
-        format!("{} at byte {position}: {what}; run `flumen check` and restore it from a replica", path.display()),
-    )
+/// Stored data that is damaged or cannot be read, with its place.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    pub(crate) file: PathBuf,
+    pub(crate) position: u64,
+    pub(crate) what: String,
 }
 
-/// A read that failed: to the reader the data is as good as damaged.
-#[cold]
-pub(crate) fn read_failed(path: &Path, position: u64, error: &io::Error) -> Error {
-    match error.kind() {
-        io::ErrorKind::NotFound => corrupt(path, position, "the file is missing"),
-        _ => corrupt(path, position, format_args!("the read failed ({error})")),
+/// What was read, if it is intact.
+pub(crate) type Checked<T> = Result<T, Fault>;
+
+impl Fault {
+    /// Damage at a place.
+    #[cold]
+    pub(crate) fn new(file: &Path, position: u64, what: impl std::fmt::Display) -> Fault {
+        Fault { file: file.to_owned(), position, what: what.to_string() }
+    }
+
+    /// A read that failed: to the reader the data is as good as damaged.
+    #[cold]
+    pub(crate) fn read(file: &Path, position: u64, error: &io::Error) -> Fault {
+        match error.kind() {
+            io::ErrorKind::NotFound => Fault::new(file, position, "the file is missing"),
+            _ => Fault::new(file, position, format_args!("the read failed ({error})")),
+        }
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Error {
+        let Fault { file, position, what } = fault;
+        let file = file.display();
+        let message = format!("{file} at byte {position}: {what}; run `flumen check` and restore it from a replica");
+        Error::new(Code::Corrupt, message)
     }
 }
 

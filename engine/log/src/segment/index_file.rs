@@ -119,11 +119,6 @@ impl IndexBlock {
     pub(crate) fn entry(&self, chunk: u32) -> IndexEntry {
         self.entries[chunk as usize % INDEX_BLOCK_ENTRIES]
     }
-
-    /// All entries.
-    pub(crate) fn entries(&self) -> &[IndexEntry] {
-        &self.entries
-    }
 }
 
 impl Footer {
@@ -161,15 +156,16 @@ impl Footer {
         (intact && is_zero(rest)).then_some(*footer)
     }
 
-    /// Whether this is the footer of that segment, whose entries have this checksum and so many batches.
-    pub(crate) fn matches(&self, segment: &SealedSegment, entries_crc: u32, batches: u64) -> bool {
+    /// Whether this is the footer of that segment, whose entries have this checksum and, as far as that is known,
+    /// so many batches.
+    pub(crate) fn matches(&self, segment: &SealedSegment, entries_crc: u32, batches: Option<u64>) -> bool {
         self.base_offset.get() == segment.base_offset
             && self.end_offset.get() == segment.end_offset
             && self.bytes.get() == segment.bytes
             && self.max_timestamp.get() == segment.max_timestamp
             && self.chunks.get() == segment.chunks()
             && self.entries_crc.get() == entries_crc
-            && self.batches.get() == batches
+            && batches.is_none_or(|batches| self.batches.get() == batches)
     }
 }
 

@@ -3,7 +3,7 @@
 //! here.
 
 use super::budget::ReadBudget;
-use super::files::{FileKind, corrupt, read_failed};
+use super::files::{Checked, Fault, FileKind};
 use super::seed::SegmentSeed;
 use super::segments::Segments;
 use super::view::View;
@@ -11,7 +11,6 @@ use bytes::Bytes;
 use crc32c::crc32c_append;
 use flumen_io::{File, Host};
 use flumen_model::limits::CHUNK_BYTES;
-use flumen_model::{Error, Result};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::path::PathBuf;
@@ -21,7 +20,7 @@ use std::rc::Rc;
 const CHUNK: u64 = CHUNK_BYTES as u64;
 
 /// What of a request is intact, and what is wrong behind it.
-type Verified = (Bytes, Option<Error>);
+type Verified = (Bytes, Option<Fault>);
 
 struct Request {
     start: u64,
@@ -41,7 +40,7 @@ pub(crate) struct Pieces<'a, H: Host> {
     /// Requests ahead of the reader end here; beyond it, one at a time.
     ahead_to: u64,
     requests: VecDeque<Request>,
-    failed: Option<Error>,
+    failed: Option<Fault>,
 }
 
 impl<'a, H: Host> Pieces<'a, H> {
@@ -60,7 +59,7 @@ impl<'a, H: Host> Pieces<'a, H> {
     }
 
     /// The next piece; none behind the last. The error is final.
-    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>> {
+    pub(crate) async fn next(&mut self) -> Checked<Option<Bytes>> {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
@@ -84,7 +83,7 @@ impl<'a, H: Host> Pieces<'a, H> {
         Ok(Some(piece))
     }
 
-    async fn request_ahead(&mut self) -> Result<()> {
+    async fn request_ahead(&mut self) -> Checked<()> {
         let disk_end = self.view.disk_blocks();
         while self.next < disk_end
             && (self.requests.is_empty()
@@ -100,7 +99,7 @@ impl<'a, H: Host> Pieces<'a, H> {
         Ok(())
     }
 
-    async fn request(&self, start: u64, len: usize) -> Result<Request> {
+    async fn request(&self, start: u64, len: usize) -> Checked<Request> {
         let first = (start / CHUNK) as u32;
         let mut expected = Vec::with_capacity(len.div_ceil(CHUNK_BYTES));
         for chunk in first..first + len.div_ceil(CHUNK_BYTES) as u32 {
@@ -138,7 +137,7 @@ impl<F: File> VerifiedRead<F> {
         drop(permit);
         match read {
             Ok(bytes) => self.verify(bytes),
-            Err(error) => (Bytes::new(), Some(read_failed(&self.path, self.start, &error))),
+            Err(error) => (Bytes::new(), Some(Fault::read(&self.path, self.start, &error))),
         }
     }
 
@@ -148,13 +147,13 @@ impl<F: File> VerifiedRead<F> {
             let at = i * CHUNK_BYTES;
             let end = self.len.min(at + CHUNK_BYTES);
             let Some(chunk) = bytes.get(at..end) else {
-                let failed = corrupt(&self.path, self.start + bytes.len() as u64, "the file ends too early");
+                let failed = Fault::new(&self.path, self.start + bytes.len() as u64, "the file ends too early");
                 bytes.truncate(at);
                 return (bytes, Some(failed));
             };
             let number = ((self.start + at as u64) / CHUNK) as u32;
             if crc32c_append(self.seed.chunk(number), chunk) != expected {
-                let failed = corrupt(&self.path, self.start + at as u64, "the chunk does not match its checksum");
+                let failed = Fault::new(&self.path, self.start + at as u64, "the chunk does not match its checksum");
                 bytes.truncate(at);
                 return (bytes, Some(failed));
             }

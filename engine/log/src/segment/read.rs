@@ -4,7 +4,7 @@
 
 use super::budget::ReadBudget;
 use super::cut::{Cutter, Verdict};
-use super::files::{FileKind, corrupt};
+use super::files::{Checked, Fault, FileKind};
 use super::pieces::Pieces;
 use super::segments::Segments;
 use super::view::View;
@@ -38,19 +38,21 @@ impl<H: Host> Segments<H> {
         let view = self.view_at(from.0).expect("what is not in memory is in a segment");
         match self.read_view(host, budget, &view, from, end, bytes_max).await {
             // The log start may have passed the reader while it waited.
-            Err(error) => Err(self.check_range(from).err().unwrap_or(error)),
-            read => read,
+            Err(fault) => Err(self.check_range(from).err().unwrap_or(fault.into())),
+            Ok(read) => Ok(read),
         }
     }
 
     pub(super) fn check_range(&self, from: Offset) -> Result<()> {
         let inner = self.inner();
-        if (inner.floor..=inner.end_offset).contains(&from.0) {
+        let end = inner.end_offset.max(inner.floor);
+        if (inner.floor..=end).contains(&from.0) {
             return Ok(());
         }
+        let floor = inner.floor;
         Err(Error::new(
             Code::OffsetOutOfRange,
-            format!("offset {from} is not stored; there are {} to {}", inner.floor, inner.end_offset),
+            format!("offset {from} is not stored; start at {floor} or later, at most at {end}"),
         ))
     }
 
@@ -70,7 +72,7 @@ impl<H: Host> Segments<H> {
         from: Offset,
         end: Offset,
         bytes_max: usize,
-    ) -> Result<Vec<Bytes>> {
+    ) -> Checked<Vec<Bytes>> {
         let position = self.position_near(host, view, from.0).await?;
         let mut pieces = Pieces::new(self, host, budget, view, position, bytes_max);
         let mut cutter = Cutter::new(position);
@@ -98,13 +100,13 @@ impl<H: Host> Segments<H> {
             };
             if let Err(malformed) = cutter.feed(piece, &mut judge) {
                 let path = self.path(view.base_offset(), FileKind::Log);
-                return Err(corrupt(&path, malformed.position, malformed.what));
+                return Err(Fault::new(&path, malformed.position, malformed.what));
             }
         }
         match cutter.cut_off_at() {
             Some(position) if cutter.out.is_empty() => {
                 let path = self.path(view.base_offset(), FileKind::Log);
-                Err(corrupt(&path, position, "the segment ends within a batch"))
+                Err(Fault::new(&path, position, "the segment ends within a batch"))
             }
             _ => Ok(cutter.out),
         }

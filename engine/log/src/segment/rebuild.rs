@@ -5,7 +5,7 @@
 use super::BatchRef;
 use super::active::ActiveSegment;
 use super::cut::{Cutter, Verdict};
-use super::files::{FileKind, corrupt, read_failed, rebuilt_index_path, write_failed};
+use super::files::{Checked, Fault, FileKind, rebuilt_index_path};
 use super::index_file::is_zero;
 use super::sealed::SealedSegment;
 use super::segments::Segments;
@@ -15,7 +15,7 @@ use bytes::Bytes;
 use flumen_io::{Access, Buf, Durability, File, Host};
 use flumen_model::batch::{Batches, BatchView};
 use flumen_model::limits::CHUNK_BYTES;
-use flumen_model::{Error, Result};
+use std::io;
 use std::path::Path;
 
 /// Read at a time, with nothing else of it in flight.
@@ -31,7 +31,7 @@ struct Rebuild<'a> {
 
 impl<H: Host> Segments<H> {
     /// Reads a whole segment and writes its index anew, under another name first.
-    pub(super) async fn rebuild_index(&self, host: &H, segment: &SealedSegment) -> Result<()> {
+    pub(super) async fn rebuild_index(&self, host: &H, segment: &SealedSegment) -> Checked<()> {
         let _turn = self.turn.enter(1).await;
         let path = self.path(segment.base_offset, FileKind::Index);
         let is_listed = self.inner().sealed.contains(segment);
@@ -41,7 +41,7 @@ impl<H: Host> Segments<H> {
         tracing::warn!(path = %path.display(), "the index is missing; it is rebuilt from the batches");
         let index = self.index_of(host, segment).await?;
         let new = rebuilt_index_path(&self.spec.dir, segment.base_offset);
-        let failed = |error| write_failed(&new, "write", &error);
+        let failed = |error: io::Error| Fault::new(&new, 0, format_args!("the index cannot be written ({error})"));
         let file = host.open(&new, Access::WRITE).await.map_err(failed)?;
         let mut buf = host.buf(index.len());
         buf.bytes_mut().copy_from_slice(&index);
@@ -53,7 +53,7 @@ impl<H: Host> Segments<H> {
     }
 
     /// The bytes of the index that the batches on disk make.
-    async fn index_of(&self, host: &H, segment: &SealedSegment) -> Result<Vec<u8>> {
+    async fn index_of(&self, host: &H, segment: &SealedSegment) -> Checked<Vec<u8>> {
         let path = self.path(segment.base_offset, FileKind::Log);
         let file = self.log_file(host, &View::Sealed(*segment)).await?;
         let mut rebuild = Rebuild { seed: self.spec.seed, path: &path, segment, active: None };
@@ -62,16 +62,16 @@ impl<H: Host> Segments<H> {
         while position < segment.file_bytes() {
             let len = (segment.file_bytes() - position).min(READ_BYTES as u64) as usize;
             let read = file.read_at(position, len).await;
-            let mut piece = read.map_err(|error| read_failed(&path, position, &error))?;
+            let mut piece = read.map_err(|error| Fault::read(&path, position, &error))?;
             if piece.len() < len {
-                return Err(corrupt(&path, position + piece.len() as u64, "the file ends too early"));
+                return Err(Fault::new(&path, position + piece.len() as u64, "the file ends too early"));
             }
             let padding = piece.split_off(len.min((segment.bytes - position) as usize));
             if !is_zero(&padding) {
-                return Err(corrupt(&path, segment.bytes, "the padding is not zero"));
+                return Err(Fault::new(&path, segment.bytes, "the padding is not zero"));
             }
             let fed = cutter.feed(piece, &mut |_: &BatchView<'_>, _| Verdict::Take);
-            fed.map_err(|malformed| corrupt(&path, malformed.position, malformed.what))?;
+            fed.map_err(|malformed| Fault::new(&path, malformed.position, malformed.what))?;
             rebuild.add(cutter.out.drain(..).collect())?;
             position += len as u64;
         }
@@ -80,12 +80,12 @@ impl<H: Host> Segments<H> {
 }
 
 impl Rebuild<'_> {
-    fn wrong(&self, position: u64, what: impl std::fmt::Display) -> Error {
-        corrupt(self.path, position, what)
+    fn wrong(&self, position: u64, what: impl std::fmt::Display) -> Fault {
+        Fault::new(self.path, position, what)
     }
 
     /// Places the next runs of batches.
-    fn add(&mut self, runs: Vec<Bytes>) -> Result<()> {
+    fn add(&mut self, runs: Vec<Bytes>) -> Checked<()> {
         for run in &runs {
             let mut batches = Batches::new(run);
             let mut at = 0;
@@ -104,7 +104,7 @@ impl Rebuild<'_> {
         Ok(())
     }
 
-    fn place(&mut self, batch: &BatchView<'_>, bytes: Bytes) -> Result<()> {
+    fn place(&mut self, batch: &BatchView<'_>, bytes: Bytes) -> Checked<()> {
         let position = self.active.as_ref().map_or(0, |active| active.bytes);
         batch.check_crc().map_err(|error| self.wrong(position, error.message))?;
         let expected = self.active.as_ref().map_or(self.segment.base_offset, ActiveSegment::end_offset);
@@ -125,7 +125,7 @@ impl Rebuild<'_> {
         Ok(())
     }
 
-    fn finish(self) -> Result<Vec<u8>> {
+    fn finish(self) -> Checked<Vec<u8>> {
         let found = self.active.as_ref().map(SealedSegment::of);
         let found = found.map(|found| SealedSegment { first_index: self.segment.first_index, ..found });
         if found.as_ref() != Some(self.segment) {

@@ -7,17 +7,17 @@ use flumen_model::limits::{BLOCK_BYTES, CHUNK_BYTES};
 
 /// What the state keeps of a sealed segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SealedSegment {
+pub(crate) struct SealedSegment {
     /// The first batch's first offset; the files' name.
-    pub base_offset: u64,
+    pub(crate) base_offset: u64,
     /// The offset behind the last batch.
-    pub end_offset: u64,
+    pub(crate) end_offset: u64,
     /// Bytes of the batches, without the padding of the last block.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// The largest timestamp of its batches; negative when none has one.
-    pub max_timestamp: i64,
+    pub(crate) max_timestamp: i64,
     /// The first batch's Raft index.
-    pub first_index: u64,
+    pub(crate) first_index: u64,
 }
 
 impl SealedSegment {

@@ -185,7 +185,8 @@ impl<H: Host> Segments<H> {
 
     /// The offset behind the last batch.
     pub fn end_offset(&self) -> Offset {
-        Offset(self.inner().end_offset)
+        let inner = self.inner();
+        Offset(inner.end_offset.max(inner.floor))
     }
 
     /// The first offset stored; the end offset when nothing is.
@@ -194,7 +195,7 @@ impl<H: Host> Segments<H> {
         let sealed = inner.sealed.first().map(|segment| segment.base_offset);
         let active = || inner.active.as_ref().map(|active| active.base_offset);
         let pending = || inner.cache.pending().next().map(|batch| batch.base_offset);
-        Offset(sealed.or_else(active).or_else(pending).unwrap_or(inner.end_offset))
+        Offset(sealed.or_else(active).or_else(pending).unwrap_or(inner.end_offset.max(inner.floor)))
     }
 
     /// Raft index and term of the last batch pushed; 0 without one.

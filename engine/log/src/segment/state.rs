@@ -118,7 +118,7 @@ impl SegmentsState {
         let in_order = self.sealed.iter().all(|s| s.is_sound() && follows(s.base_offset, s.end_offset))
             && self.active.iter().all(|a| a.is_sound() && follows(a.base_offset, a.end_offset()))
             && self.pending.iter().all(|b| follows(b.base_offset, b.last_offset + 1));
-        in_order && end <= self.end_offset && self.floor <= self.end_offset && self.end_offset <= i64::MAX as u64
+        in_order && end <= self.end_offset && self.end_offset.max(self.floor) <= i64::MAX as u64
     }
 }
 

@@ -4,7 +4,7 @@
 use super::budget::ReadBudget;
 use super::cut::{Cutter, Verdict};
 use super::entry::IndexEntry;
-use super::files::{FileKind, corrupt};
+use super::files::{Checked, Fault, FileKind};
 use super::pieces::Pieces;
 use super::segments::Segments;
 use super::view::View;
@@ -34,7 +34,7 @@ impl<H: Host> Segments<H> {
                 Ok(found) => found,
                 // A segment that was trimmed meanwhile has nothing to say.
                 Err(_) if self.inner().floor >= view.end_offset() => None,
-                Err(error) => return Err(error),
+                Err(fault) => return Err(fault.into()),
             };
             if found.is_some() {
                 return Ok(found);
@@ -63,7 +63,7 @@ impl<H: Host> Segments<H> {
         view: &View,
         from: Offset,
         timestamp: UnixMillis,
-    ) -> Result<Found> {
+    ) -> Checked<Found> {
         for chunk in 0..view.entry_count() {
             let entry = self.entry(host, view, chunk).await?;
             let last = view.base_offset() + u64::from(entry.last_offset());
@@ -87,7 +87,7 @@ impl<H: Host> Segments<H> {
         entry: &IndexEntry,
         from: Offset,
         timestamp: UnixMillis,
-    ) -> Result<Found> {
+    ) -> Checked<Found> {
         let chunk_end = (u64::from(chunk) + 1) * CHUNK_BYTES as u64;
         let mut pieces = Pieces::new(self, host, budget, view, entry.position(), 0);
         let mut cutter = Cutter::new(entry.position());
@@ -105,7 +105,7 @@ impl<H: Host> Segments<H> {
         while !cutter.stopped() && cutter.position() < chunk_end {
             let Some(piece) = pieces.next().await? else { break };
             cutter.feed(piece, &mut judge).map_err(|malformed| {
-                corrupt(&self.path(view.base_offset(), FileKind::Log), malformed.position, malformed.what)
+                Fault::new(&self.path(view.base_offset(), FileKind::Log), malformed.position, malformed.what)
             })?;
         }
         Ok(found)

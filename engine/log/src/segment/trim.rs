@@ -40,9 +40,9 @@ impl Inner {
         if log_start >= self.end_offset && log_start > self.floor {
             doomed.extend(self.active.take().map(|active| active.base_offset));
             self.allocated = None;
+            // The end stays: at boot, batches below the log start may still come from the journal.
             self.floor = log_start;
-            self.end_offset = log_start;
-            self.cache.clear(log_start);
+            self.cache.clear(self.end_offset);
         }
         let first = self.sealed.first().map(|segment| segment.first_index);
         let first = first.or(self.active.as_ref().map(|active| active.first_index));

@@ -5,7 +5,7 @@
 use super::budget::ReadBudget;
 use super::cut::{Cutter, Malformed, Verdict};
 use super::entry::IndexEntry;
-use super::files::{FileKind, read_failed};
+use super::files::{Checked, Fault, FileKind};
 use super::index_file::{Footer, block_position};
 use super::seed::SegmentSeed;
 use super::segments::Segments;
@@ -15,7 +15,7 @@ use crc32c::crc32c_append;
 use flumen_io::{File, Host};
 use flumen_model::batch::BatchView;
 use flumen_model::limits::CHUNK_BYTES;
-use flumen_model::{Offset, Result};
+use flumen_model::Offset;
 use std::path::PathBuf;
 use std::time::Duration;
 use zerocopy::IntoBytes;
@@ -58,7 +58,8 @@ struct Check<'a, H: Host, V> {
     visitor: &'a mut V,
     /// The offset that comes next.
     next_offset: u64,
-    batches: u64,
+    /// Batches seen; unknown once some could not be read.
+    batches: Option<u64>,
 }
 
 impl<H: Host> Segments<H> {
@@ -79,19 +80,25 @@ impl<H: Host> Segments<H> {
                 visitor.gap(Offset(expected), Offset(base_offset));
             }
             next_offset = Some(view.end_offset());
-            let check = Check { segments: self, host, budget, view, visitor, next_offset: base_offset, batches: 0 };
+            let check = Check { segments: self, host, budget, view, visitor, next_offset: base_offset, batches: Some(0) };
             check.run().await;
         }
     }
 }
 
 impl<H: Host, V: Visitor> Check<'_, H, V> {
-    fn damaged(&mut self, kind: FileKind, position: u64, what: impl Into<String>) {
-        if self.segments.inner().floor >= self.view.end_offset() {
-            return;
+    fn damaged(&mut self, position: u64, what: impl std::fmt::Display) {
+        let file = self.segments.path(self.view.base_offset(), FileKind::Log);
+        self.batches = None;
+        self.report(Fault::new(&file, position, what));
+    }
+
+    fn report(&mut self, fault: Fault) {
+        // A segment that was trimmed meanwhile is not damaged but gone.
+        if self.segments.inner().floor < self.view.end_offset() {
+            let Fault { file, position, what } = fault;
+            self.visitor.damaged(SegmentDamage { file, position, from: Offset(self.next_offset), what });
         }
-        let file = self.segments.path(self.view.base_offset(), kind);
-        self.visitor.damaged(SegmentDamage { file, position, from: Offset(self.next_offset), what: what.into() });
     }
 
     async fn run(mut self) {
@@ -112,10 +119,10 @@ impl<H: Host, V: Visitor> Check<'_, H, V> {
         }
         let Some(cutter) = cutter else { return };
         if let Some(position) = cutter.cut_off_at() {
-            self.damaged(FileKind::Log, position, "the segment ends within a batch");
+            self.damaged(position, "the segment ends within a batch");
         } else if self.next_offset != self.view.end_offset() {
             let what = format!("the segment ends at offset {}, not {}", self.next_offset, self.view.end_offset());
-            self.damaged(FileKind::Log, self.view.bytes(), what);
+            self.damaged(self.view.bytes(), what);
         } else {
             self.footer(&entries).await;
         }
@@ -134,9 +141,9 @@ impl<H: Host, V: Visitor> Check<'_, H, V> {
                 EntryAt::Block(block) if failed_block == Some(block) => None,
                 EntryAt::Block(block) => match self.segments.index_block(self.host, &self.view, block).await {
                     Ok(block) => Some(block.entry(chunk)),
-                    Err(error) => {
+                    Err(fault) => {
                         failed_block = Some(block);
-                        self.damaged(FileKind::Index, block_position(block), error.message);
+                        self.report(fault);
                         None
                     }
                 },
@@ -152,8 +159,9 @@ impl<H: Host, V: Visitor> Check<'_, H, V> {
         let len = (self.view.disk_blocks() - start).min(CHUNK) as usize;
         let mut bytes = match self.read(start, len).await {
             Ok(bytes) => bytes,
-            Err(error) => {
-                self.damaged(FileKind::Log, start, error.message);
+            Err(fault) => {
+                self.batches = None;
+                self.report(fault);
                 return None;
             }
         };
@@ -162,23 +170,23 @@ impl<H: Host, V: Visitor> Check<'_, H, V> {
             self.host.sleep(pause).await;
         }
         if bytes.len() < len {
-            self.damaged(FileKind::Log, start + bytes.len() as u64, "the file ends too early");
+            self.damaged(start + bytes.len() as u64, "the file ends too early");
             return None;
         }
         let seed = SegmentSeed::new(self.segments.spec.seed, self.view.base_offset());
         if entry.is_some_and(|entry| entry.chunk_crc() != crc32c_append(seed.chunk(chunk), &bytes)) {
-            self.damaged(FileKind::Log, start, "the chunk does not match its checksum");
+            self.damaged(start, "the chunk does not match its checksum");
             return None;
         }
         bytes.truncate((self.view.disk_bytes() - start).min(CHUNK) as usize);
         Some(bytes)
     }
 
-    async fn read(&self, start: u64, len: usize) -> Result<Bytes> {
+    async fn read(&self, start: u64, len: usize) -> Checked<Bytes> {
         let file = self.segments.log_file(self.host, &self.view).await?;
         let _permit = self.budget.take(len).await;
         file.read_at(start, len).await.map_err(|error| {
-            read_failed(&self.segments.path(self.view.base_offset(), FileKind::Log), start, &error)
+            Fault::read(&self.segments.path(self.view.base_offset(), FileKind::Log), start, &error)
         })
     }
 
@@ -209,7 +217,7 @@ impl<H: Host, V: Visitor> Check<'_, H, V> {
                         gaps.push((Offset(*next_offset), Offset(base_offset)));
                     }
                     *next_offset = batch.next_offset().0;
-                    *batches += 1;
+                    *batches = batches.map(|batches| batches + 1);
                     return Verdict::Skip;
                 }
             };
@@ -218,7 +226,7 @@ impl<H: Host, V: Visitor> Check<'_, H, V> {
         });
         gaps.into_iter().for_each(|(from, to)| self.visitor.gap(from, to));
         if let Some(malformed) = wrong.or(fed.err()) {
-            self.damaged(FileKind::Log, malformed.position, malformed.what);
+            self.damaged(malformed.position, malformed.what);
             *cutter = None;
         }
     }
@@ -234,14 +242,13 @@ impl<H: Host, V: Visitor> Check<'_, H, V> {
             Err(error) => Err(error),
         };
         let seed = SegmentSeed::new(self.segments.spec.seed, segment.base_offset);
-        let what = match block {
-            Ok(block) => match Footer::parse(&block, seed) {
-                Some(footer) if footer.matches(&segment, entries_crc, self.batches) => return,
-                Some(_) => "the totals of the index are not those of the segment".to_string(),
-                None => "the footer of the index is damaged".to_string(),
-            },
-            Err(error) => error.message,
+        let what = match block.map(|block| Footer::parse(&block, seed)) {
+            Ok(Some(footer)) if footer.matches(&segment, entries_crc, self.batches) => return,
+            Ok(Some(_)) => "the totals of the index are not those of the segment",
+            Ok(None) => "the footer of the index is damaged",
+            Err(fault) => return self.report(fault),
         };
-        self.damaged(FileKind::Index, position, what);
+        let file = self.segments.path(segment.base_offset, FileKind::Index);
+        self.report(Fault::new(&file, position, what));
     }
 }

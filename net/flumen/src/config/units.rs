@@ -41,7 +41,8 @@ fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 
 /// The largest unit that divides the value.
 fn in_units(value: u64, units: &[(&str, u64)]) -> Option<String> {
-    let (name, factor) = units.iter().rev().find(|(_, factor)| value >= *factor && value.is_multiple_of(*factor))?;
+    let (name, factor) =
+        units.iter().rev().find(|(_, factor)| value >= *factor && value.is_multiple_of(*factor))?;
     Some(format!("{}{name}", value / factor))
 }
 

@@ -70,9 +70,13 @@ async fn life(host: MemHost, spec: JournalSpec, events: mpsc::Sender<Event>, mut
         next_index += frames.len() as u64;
         let bytes = frames.iter().map(|frame| frame_bytes(frame.payload.len())).sum();
         while !journal.admits(bytes) {
-            let oldest = journal.oldest().expect("live files").seq;
-            tell(Event::Released(oldest));
-            journal.release(oldest);
+            match journal.oldest().expect("live files").seq {
+                oldest if oldest < journal.current_seq() => {
+                    tell(Event::Released(oldest));
+                    journal.release(oldest);
+                }
+                _ => host.sleep(Duration::from_micros(100)).await,
+            }
         }
         tell(Event::Appended(frames.iter().map(|frame| frame.index).collect()));
         match dice.below(6) {
@@ -97,13 +101,20 @@ impl History {
             }
             Event::Acked(durable) => {
                 let up_to = self.base + durable.up_to.seq as usize;
-                self.appends[self.acked..up_to].iter_mut().for_each(|append| append.file_seq = Some(durable.file_seq));
+                self.appends[self.acked..up_to]
+                    .iter_mut()
+                    .for_each(|append| append.file_seq = Some(durable.file_seq));
                 self.acked = up_to;
                 self.file_seq = self.file_seq.max(durable.file_seq);
             }
             Event::Released(seq) => {
-                let released = self.appends.iter().filter(|append| append.file_seq.is_some_and(|file| file <= seq));
-                self.released = released.flat_map(|append| append.frames.iter().copied()).max().unwrap_or(0).max(self.released);
+                let released =
+                    self.appends.iter().filter(|append| append.file_seq.is_some_and(|file| file <= seq));
+                self.released = released
+                    .flat_map(|append| append.frames.iter().copied())
+                    .max()
+                    .unwrap_or(0)
+                    .max(self.released);
             }
         }
     }
@@ -118,7 +129,10 @@ impl History {
             None => acked,
         };
         let end = start + found.len();
-        assert!(all[..start].iter().all(|&index| index <= self.released), "{what}: what is missing was released");
+        assert!(
+            all[..start].iter().all(|&index| index <= self.released),
+            "{what}: what is missing was released"
+        );
         assert!(end >= acked, "{what}: {acked} frames were acked, those up to {end} are there");
         assert!(end <= all.len(), "{what}: nothing is there twice");
         for ((_, found), &index) in found.iter().zip(&all[start..]) {

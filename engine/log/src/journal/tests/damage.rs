@@ -3,6 +3,9 @@
 use super::*;
 use crate::journal::file::{COPIES, DATA_START, FileHeader};
 use flumen_model::limits::BLOCK_BYTES;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index;
 
 /// A journal that was closed well: its files, and its writes with their frames. The last write is a mark.
 struct Closed {
@@ -42,6 +45,7 @@ fn closed(appends: u64) -> Closed {
     assert_eq!((report.damage, report.torn), (vec![], None), "an unharmed journal is whole");
     assert_eq!(seen.frames(), (1..=appends * 2).map(frame).collect::<Vec<_>>());
     assert_eq!(seen.writes.len(), acks.len(), "a write is shown for every ack");
+    assert!(report.durable >= acks.last().expect("acks").lsn_end, "the mark says that all is durable");
     let slot_of = |ack: &Durable| (ack.file_seq - 1) as usize;
     let writes = acks.iter().zip(seen.writes).map(|(ack, (start, frames))| {
         assert_eq!(start, ack.lsn_start);
@@ -73,7 +77,11 @@ impl Closed {
             let damage = report.damage.iter().find(covers);
             let damage = damage.unwrap_or_else(|| panic!("{what}: acked write {number} is lost in silence"));
             if let DamageOwners::Known(owners) = &damage.groups {
-                assert_eq!((damage.from, damage.to), (write.start, write.end), "{what}: one write, one owner list");
+                assert_eq!(
+                    (damage.from, damage.to),
+                    (write.start, write.end),
+                    "{what}: one write, one owner list"
+                );
                 owned(owners, &write.frames, what);
             }
             lost.push(number);
@@ -92,7 +100,10 @@ fn owned(owners: &[Owner], frames: &[ScannedFrame], what: &str) {
             pick(own.iter().map(|f| f.index).collect::<Vec<_>>().into_iter())
         };
         assert_eq!(own.len(), owner.frames as usize, "{what}");
-        assert_eq!((index(Iterator::min), index(Iterator::max)), (Some(owner.first_index), Some(owner.last_index)));
+        assert_eq!(
+            (index(Iterator::min), index(Iterator::max)),
+            (Some(owner.first_index), Some(owner.last_index))
+        );
         assert_eq!(own.iter().fold(0, |kinds, f| kinds | f.kind.bit()), owner.kinds);
     }
     assert_eq!(owners.iter().map(|owner| owner.frames as usize).sum::<usize>(), frames.len(), "{what}");
@@ -112,7 +123,8 @@ fn damage_to_any_one_byte_loses_nothing_in_silence_and_names_the_owner() {
     assert!(closed.writes.last().expect("writes").slot >= 1, "more than one file is live");
     for (number, write) in closed.writes.iter().enumerate() {
         let (start, directory, end) = places(write);
-        for byte in start..end {
+        let padding = (directory + 64 + 8 + 5 * 40).min(end);
+        for byte in (start..padding).chain((padding..end).step_by(61)) {
             let mask = 1 << (byte % 8);
             let what = format!("byte {byte} of file {}", write.slot);
             let images = closed.with(write.slot, |image| image[byte] ^= mask);
@@ -120,9 +132,16 @@ fn damage_to_any_one_byte_loses_nothing_in_silence_and_names_the_owner() {
             if byte < directory {
                 // A gap of padding behind a payload may take the blow.
                 assert!(lost == [number] || (lost.is_empty() && damage.is_empty()), "{what}: lost {lost:?}");
-                assert!(damage.iter().all(|damage| matches!(damage.groups, DamageOwners::Known(_))), "{what}");
+                assert!(
+                    damage.iter().all(|damage| matches!(damage.groups, DamageOwners::Known(_))),
+                    "{what}"
+                );
             } else if byte >= directory + 64 {
-                assert_eq!((lost, damage), (vec![], vec![]), "{what}: a directory's payload or padding holds no data");
+                assert_eq!(
+                    (lost, damage),
+                    (vec![], vec![]),
+                    "{what}: a directory's payload or padding holds no data"
+                );
             } else {
                 assert_eq!(lost, [number], "{what}: without its directory a write is not proven whole");
                 assert!(damage.iter().all(|damage| damage.groups == DamageOwners::Unknown), "{what}");
@@ -152,7 +171,8 @@ fn the_loss_of_both_headers_of_a_file_is_damage_to_all_it_held() {
     for slot in 0..=newest {
         let images = closed.with(slot, |image| image[..DATA_START as usize].fill(0xee));
         let (lost, damage) = closed.judge(&images, &format!("headers of file {slot}"));
-        let held: Vec<_> = (0..closed.writes.len()).filter(|&write| closed.writes[write].slot == slot).collect();
+        let held: Vec<_> =
+            (0..closed.writes.len()).filter(|&write| closed.writes[write].slot == slot).collect();
         assert_eq!(lost, held);
         assert!(damage.iter().all(|damage| damage.groups == DamageOwners::Unknown));
         assert!(damage[0].what.contains(&format!("number {}", slot + 1)), "{}", damage[0].what);
@@ -164,13 +184,18 @@ fn a_file_cut_at_any_place_is_damage_from_there_on() {
     let closed = closed(14);
     let newest = closed.writes.last().expect("writes").slot;
     for slot in 0..=newest {
-        for len in (0..closed.spec.file_bytes as usize).step_by(509) {
+        // Of the newest file its header must be left: without a trace of it nothing says that it ever was.
+        let left = if slot == newest { 128 } else { 0 };
+        for len in (left..closed.spec.file_bytes as usize).step_by(509) {
             let what = format!("file {slot} cut at {len}");
             let (lost, damage) = closed.judge(&closed.with(slot, |image| image.truncate(len)), &what);
-            let gone = |write: &Write| write.slot == slot && places(write).1 + 64 > len;
-            let expected: Vec<_> = (0..closed.writes.len()).filter(|&write| gone(&closed.writes[write])).collect();
+            // The second half of a directory's header is zero, as is what is cut off.
+            let gone = |write: &Write| write.slot == slot && places(write).1 + 32 > len;
+            let expected: Vec<_> =
+                (0..closed.writes.len()).filter(|&write| gone(&closed.writes[write])).collect();
             assert_eq!(lost, expected, "{what}");
-            assert!(!damage.is_empty() || slot != newest, "{what}: a short file is never taken for whole");
+            let short = slot == newest && len + BLOCK_BYTES <= closed.spec.file_bytes as usize;
+            assert!(!damage.is_empty() || !short, "{what}: a short file is never taken for whole");
         }
     }
 }
@@ -193,6 +218,52 @@ fn damage_to_several_writes_is_reported_for_each() {
         image[places(next).0..places(next).2].fill(0);
         both[next.slot] = image.into();
         assert_eq!(closed.judge(&both, "three in a row").0, [first, first + 1, first + 2]);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_is_damaged_nothing_acked_is_lost_in_silence(
+        blows in vec((any::<Index>(), any::<Index>(), 1..=255u8, 1..700usize), 1..6)
+    ) {
+        // One journal for all cases.
+        thread_local!(static CLOSED: Closed = closed(24));
+        CLOSED.with(|closed| {
+            let mut images: Vec<_> = closed.images.iter().map(|image| image.to_vec()).collect();
+            for (write, byte, mask, len) in &blows {
+                let write = write.get(&closed.writes);
+                let (start, _, end) = places(write);
+                let at = start + byte.index(end - start);
+                for byte in &mut images[write.slot][at..(at + len).min(end)] {
+                    *byte ^= mask;
+                }
+            }
+            closed.judge(&images.into_iter().map(Bytes::from).collect::<Vec<_>>(), "blows");
+        });
+    }
+
+    #[test]
+    fn a_scan_of_any_bytes_ends_and_believes_nothing(data in vec(any::<u8>(), 0..40_000)) {
+        let report = fuzz_scan_file(&data);
+        prop_assert_eq!((report.groups, report.damage), (0, vec![]));
+    }
+
+    #[test]
+    fn a_scan_of_a_mangled_file_ends(
+        cuts in vec((any::<Index>(), any::<Index>(), 0..3000usize), 1..8), mask in any::<u8>()
+    ) {
+        thread_local!(static CLOSED: Closed = closed(14));
+        let mut image = CLOSED.with(|closed| closed.images[1].to_vec());
+        for (from, to, len) in &cuts {
+            let (from, to) = (from.index(image.len()), to.index(image.len()));
+            let len = (*len).min(image.len() - from.max(to));
+            let moved: Vec<_> = image[from..from + len].iter().map(|byte| byte ^ (mask & 1)).collect();
+            image[to..to + len].copy_from_slice(&moved);
+        }
+        let report = fuzz_scan_file(&image);
+        prop_assert!(report.bytes <= image.len() as u64);
     }
 }
 
@@ -219,10 +290,15 @@ fn files_of_another_directory_or_twice_the_same_are_refused_by_name() {
 
 #[test]
 fn damage_stays_reported_after_the_journal_goes_on_and_until_its_file_is_released() {
-    let closed_journal = closed(14);
+    stays_reported(&closed(14));
+    // Nothing but a mark is intact in its file.
+    stays_reported(&closed(1));
+}
+
+fn stays_reported(closed_journal: &Closed) {
     let (world, spec) = (MemWorld::new(), closed_journal.spec.clone());
     formatted(&world, &spec);
-    let write = &closed_journal.writes[1];
+    let write = &closed_journal.writes[1.min(closed_journal.writes.len() - 1)];
     let broken = closed_journal.with(write.slot, |image| image[places(write).0 + 80] ^= 1);
     let (_, before) = scanned(&spec, &broken);
     let main_spec = spec.clone();

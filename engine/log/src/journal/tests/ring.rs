@@ -35,7 +35,10 @@ fn the_ring_goes_round_many_times_and_keeps_what_is_not_released() {
     assert_eq!(frames.last(), Some(&large(400)));
     let first = frames.first().expect("frames").index;
     assert_eq!(frames, (first..=400).map(large).collect::<Vec<_>>());
-    assert!(acks.windows(2).all(|pair| pair[0].lsn_end <= pair[1].lsn_start), "positions are never used again");
+    assert!(
+        acks.windows(2).all(|pair| pair[0].lsn_end <= pair[1].lsn_start),
+        "positions are never used again"
+    );
 }
 
 impl Seen {

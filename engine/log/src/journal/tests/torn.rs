@@ -107,8 +107,9 @@ fn damage_before_a_torn_write_is_damage() {
     let acked = open.acks[last - 1];
     let (start, torn_end) = (acked.lsn_start.0 as usize, open.acks[last].lsn_end.0 as usize);
     let mut image = open.images[0].to_vec();
-    image[start + 90] ^= 1;
-    image[torn_end - SECTOR * 2..].copy_from_slice(&open.before[torn_end - SECTOR * 2..]);
+    image[start + 20] ^= 1;
+    let kept = acked.lsn_end.0 as usize + SECTOR;
+    image[kept..torn_end].copy_from_slice(&open.before[kept..torn_end]);
     let mut images = open.images.clone();
     images[0] = image.into();
     let (seen, report) = scanned(&open.spec, &images);

@@ -107,7 +107,12 @@ fn closing_writes_what_is_queued_and_a_mark_and_then_stops() {
 }
 
 /// What a journal says after a failure.
-async fn after(host: MemHost, journal: Rc<Journal<MemHost>>, acks: mpsc::Receiver<Durable>, writer: Writer) -> (usize, Error) {
+async fn after(
+    host: MemHost,
+    journal: Rc<Journal<MemHost>>,
+    acks: mpsc::Receiver<Durable>,
+    writer: Writer,
+) -> (usize, Error) {
     let before = acks.try_iter().count();
     journal.append([frame(2)]);
     let error = writer.await.expect_err("a write failed");

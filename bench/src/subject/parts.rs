@@ -1,0 +1,241 @@
+//! Parts that load a node: closed, open, reading, both at once. They must never prepare or clean within the
+//! measured time.
+
+use super::{Load, Node, Taken};
+use crate::drive::{Closed, Open, run_closed, run_open};
+use crate::floor::Stage;
+use crate::floor::stage::{on_cpu, warm_up};
+use crate::measure::{Part, Sample};
+use flumen_model::error::{Code, Error, Result};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A reader that gets nothing for this long has reached the end.
+const END_AFTER: Duration = Duration::from_millis(200);
+/// Slices of an open load's throughput over time.
+const SLICES: usize = 60;
+/// The longest stalls that are kept.
+const STALLS: usize = 10;
+
+/// A node on the stage.
+#[derive(Clone)]
+pub struct Scene {
+    /// Where it plays.
+    pub stage: Arc<Stage>,
+    /// The node.
+    pub node: Arc<dyn Node>,
+}
+
+/// How a part presses.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Press {
+    /// A window, always full: as many as the load has in flight.
+    Window,
+    /// Requests a second, by due time.
+    Rate(f64),
+    /// The same, with a reader of the named topic at full speed beside it.
+    RateBesideReader(f64, &'static str),
+}
+
+/// A producer under load.
+pub struct Produce {
+    scene: Scene,
+    name: &'static str,
+    about: String,
+    load: Load,
+    press: Press,
+}
+
+impl Scene {
+    /// A part that presses `load` on the node.
+    pub fn produce(&self, name: &'static str, load: Load, press: Press) -> Box<dyn Part> {
+        let until = if load.until == super::Until::Delivered { "delivered to a subscriber" } else { "acked" };
+        let size = format!(
+            "{} × {} B, {} partitions, until {until}",
+            load.records, load.record_bytes, load.partitions
+        );
+        let about = match press {
+            Press::Window => format!("{size}; {} in flight", load.in_flight),
+            Press::Rate(rate) => format!("{size}; open load of {rate} requests a second"),
+            Press::RateBesideReader(rate, topic) => {
+                format!(
+                    "{size}; open load of {rate} requests a second beside a reader of '{topic}' at full speed"
+                )
+            }
+        };
+        Box::new(Produce { scene: self.clone(), name, about, load, press })
+    }
+
+    /// A part that reads `topic` from its first offset, again and again.
+    pub fn catch_up(&self, name: &'static str, topic: &'static str) -> Box<dyn Part> {
+        Box::new(CatchUp { scene: self.clone(), name, topic })
+    }
+
+    /// Presses `load` until the node has taken `bytes` of payload; nothing is measured.
+    pub fn fill(&self, load: &Load, bytes: u64) -> Result<()> {
+        let step = Closed { window: u64::from(load.in_flight), warm_up: Duration::ZERO, length: END_AFTER };
+        let mut target = self.node.producer(load)?;
+        let mut filled = 0;
+        while filled < bytes {
+            let sample = run_closed(target.as_mut(), step)?;
+            if sample.bytes == 0 {
+                return Err(Error::new(Code::Timeout, "the node takes no records: see its log"));
+            }
+            filled += sample.bytes;
+        }
+        Ok(())
+    }
+
+    /// Runs `client` on the client's CPU; adds what the run cost and what the journal did.
+    fn counted(&self, client: impl FnOnce() -> Result<Sample> + Send) -> Result<Sample> {
+        let before = self.node.counters()?;
+        let pids: Vec<u32> = self.node.pid().into_iter().collect();
+        let run = || {
+            thread::scope(|scope| {
+                on_cpu(scope, self.stage.pins.client, client)
+                    .join()
+                    .expect("a panic of the client ends the run")
+            })
+        };
+        let mut sample = self.stage.counted(&pids, run)?;
+        sample.journal = Some(self.node.counters()?.since(before));
+        Ok(sample)
+    }
+}
+
+impl Produce {
+    fn open(&self, rate: f64, length: Duration) -> Result<Sample> {
+        let load = Open { rate, warm_up: warm_up(length), length, slices: SLICES, stalls: STALLS };
+        let mut target = self.scene.node.producer(&self.load)?;
+        let began = Instant::now();
+        let run = run_open(target.as_mut(), load)?;
+        // The node tells its events since a moment; stalls count from the end of the warm-up.
+        let back = began.elapsed().saturating_sub(load.warm_up);
+        let mut sample = run.sample;
+        sample.stalls = run.stalls.explained_by(&self.scene.node.events(back)?);
+        Ok(sample)
+    }
+
+    fn beside(&self, rate: f64, topic: &str, length: Duration) -> Result<Sample> {
+        let over = AtomicBool::new(false);
+        let node = &self.scene.node;
+        thread::scope(|scope| {
+            let reader = on_cpu(scope, self.scene.stage.pins.client, || {
+                let mut all = Taken::default();
+                while !over.load(Ordering::Relaxed) {
+                    let round = read_to_end(node.as_ref(), topic, || over.load(Ordering::Relaxed))?;
+                    all.records += round.records;
+                }
+                Ok(all)
+            });
+            let sample = self.open(rate, length);
+            over.store(true, Ordering::Relaxed);
+            let read = reader.join().expect("a panic of the reader ends the run")?;
+            match read.records {
+                0 => Err(Error::new(
+                    Code::InvalidSetting,
+                    format!("the reader of '{topic}' got nothing: fill it first"),
+                )),
+                _ => sample,
+            }
+        })
+    }
+}
+
+impl Part for Produce {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn about(&self) -> &str {
+        &self.about
+    }
+
+    fn pids(&self) -> Vec<u32> {
+        self.scene.node.pid().into_iter().collect()
+    }
+
+    fn run(&mut self, length: Duration) -> Result<Sample> {
+        let this = &*self;
+        this.scene.counted(|| match this.press {
+            Press::Window => {
+                let window = u64::from(this.load.in_flight);
+                let mut target = this.scene.node.producer(&this.load)?;
+                run_closed(target.as_mut(), Closed { window, warm_up: warm_up(length), length })
+            }
+            Press::Rate(rate) => this.open(rate, length),
+            Press::RateBesideReader(rate, topic) => this.beside(rate, topic, length),
+        })
+    }
+}
+
+/// A reader that catches up from the first offset.
+struct CatchUp {
+    scene: Scene,
+    name: &'static str,
+    topic: &'static str,
+}
+
+impl Part for CatchUp {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn about(&self) -> &str {
+        "a reader from the first offset to the end, again and again; bytes are payload"
+    }
+
+    fn pids(&self) -> Vec<u32> {
+        self.scene.node.pid().into_iter().collect()
+    }
+
+    fn run(&mut self, length: Duration) -> Result<Sample> {
+        let this = &*self;
+        this.scene.counted(|| {
+            let start = Instant::now();
+            let mut sample = Sample::default();
+            while start.elapsed() < length {
+                let began = Instant::now();
+                let mut last = began;
+                let over = || start.elapsed() >= length;
+                let taken = read_until(this.scene.node.as_ref(), this.topic, over, || last = Instant::now())?;
+                sample.records += taken.records;
+                sample.bytes += taken.bytes;
+                // The wait that told the end is not reading.
+                sample.elapsed += last - began;
+            }
+            Ok(sample)
+        })
+    }
+}
+
+fn read_to_end(node: &dyn Node, topic: &str, over: impl Fn() -> bool) -> Result<Taken> {
+    read_until(node, topic, over, || ())
+}
+
+/// Reads from the first offset until nothing more comes or `over`; `seen` hears every arrival.
+fn read_until(
+    node: &dyn Node,
+    topic: &str,
+    over: impl Fn() -> bool,
+    mut seen: impl FnMut(),
+) -> Result<Taken> {
+    let mut reader = node.reader(topic)?;
+    let mut all = Taken::default();
+    while !over() {
+        let taken = reader.read(END_AFTER)?;
+        if taken.records == 0 {
+            break;
+        }
+        seen();
+        all.records += taken.records;
+        all.bytes += taken.bytes;
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+#[path = "parts_tests.rs"]
+mod tests;

@@ -1,0 +1,41 @@
+//! What the verbs that load a node have in common: how the node is opened and the loads by name.
+
+use crate::args::Common;
+use crate::floor::host::HostFloor;
+use crate::measure::Part;
+use crate::plan::Ground;
+use crate::subject::parts::Scene;
+use crate::subject::{Load, Nodes, Start, Until};
+use flumen_model::error::Result;
+use std::sync::Arc;
+
+/// Payload bytes of a record, as in every figure of the house.
+pub const RECORD_BYTES: u32 = 256;
+/// Requests that an open load may have in flight: more than any stall of a second gathers.
+pub const OPEN_IN_FLIGHT: u32 = 65_536;
+
+/// One record a request to one partition, one in flight.
+pub const SINGLE: Load = Load {
+    topic: "bench-one",
+    partitions: 1,
+    records: 1,
+    record_bytes: RECORD_BYTES,
+    in_flight: 1,
+    until: Until::Acked,
+};
+
+/// The same, as many in flight as the due times ask for.
+pub const OPEN: Load = Load { in_flight: OPEN_IN_FLIGHT, ..SINGLE };
+
+/// Reaches the node that was named, or starts one on the stage.
+pub fn open(ground: &Ground, common: &Common, nodes: &Arc<dyn Nodes>) -> Result<Scene> {
+    let dir = ground.stage.path().join("node");
+    let start = Start { server: common.server.clone(), dir, cpu: ground.stage.pins.server };
+    let node = nodes.open(&start)?.into();
+    Ok(Scene { stage: ground.stage.clone(), node })
+}
+
+/// The floor that pipelined loads are held against: (d).
+pub fn pipelined_floor(ground: &Ground) -> Box<dyn Part> {
+    Box::new(HostFloor::pipelined(&ground.stage, &ground.host))
+}

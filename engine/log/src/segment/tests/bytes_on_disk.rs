@@ -1,0 +1,2 @@
+//! The layout of what is stored, byte by byte.
+

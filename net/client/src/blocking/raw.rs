@@ -1,0 +1,278 @@
+//! One bare connection with as many requests in flight as its user likes, for benchmarks and for clients that do
+//! their own routing. It never tries again and never chooses a shard.
+
+use crate::core::connection::{Connection, Event};
+use crate::settings::Settings;
+use bytes::{Buf, BytesMut};
+use flumen_model::{Code, Error, GroupId, Result, ShardId};
+use flumen_wire::{Acks, HelloReply, Request, decode_reply};
+use std::collections::VecDeque;
+use std::io::{ErrorKind, IoSlice, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+/// Slices of one write.
+const SLICES_MAX: usize = 64;
+
+/// A connection on the caller's thread.
+///
+/// The server stops reading while 4,096 requests or 4 MiB of replies wait for it, so read replies before that many
+/// are in flight.
+///
+/// ```no_run
+/// use flumen_client::blocking::RawConnection;
+/// use flumen_client::core::connection::Event;
+/// use flumen_client::model::{GroupId, ShardId};
+/// use flumen_client::wire::Acks;
+///
+/// # fn run(batch: &[u8]) -> flumen_client::model::Result<()> {
+/// let mut connection = RawConnection::connect("127.0.0.1:7600", Some(ShardId(0)))?;
+/// for _ in 0..16 {
+///     connection.send_batch(GroupId(16), Acks::Quorum, batch)?;
+/// }
+/// while connection.in_flight() > 0 {
+///     if let Event::Appended { correlation, result } = connection.recv()? {
+///         println!("{correlation}: {:?}", result?.base_offset);
+///     }
+/// }
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct RawConnection {
+    stream: TcpStream,
+    core: Connection,
+    hello: HelloReply,
+    header: BytesMut,
+    /// What came while a call waited for its own answer.
+    set_aside: VecDeque<Event>,
+    nonblocking: bool,
+}
+
+impl RawConnection {
+    /// Connects and shakes hands. `shard` none takes any; see [`RawConnection::hello`] for where it landed.
+    pub fn connect(addr: impl ToSocketAddrs, shard: Option<ShardId>) -> Result<RawConnection> {
+        RawConnection::connect_with(addr, shard, &Settings::default())
+    }
+
+    /// Like [`RawConnection::connect`], with a client id and timeouts of one's own.
+    pub fn connect_with(
+        addr: impl ToSocketAddrs,
+        shard: Option<ShardId>,
+        settings: &Settings,
+    ) -> Result<RawConnection> {
+        let mut stream = open_socket(addr, settings.connect_timeout)?;
+        let mut core = Connection::open(&settings.client_id, shard)?;
+        set_timeout(&stream, Some(settings.connect_timeout))?;
+        write_all(&mut stream, &mut core)?;
+        let hello = loop {
+            match core.next_event()? {
+                Some(Event::Opened(hello)) => break hello,
+                Some(_) => unreachable!("nothing was asked yet, and the core refuses what is out of turn"),
+                None => read_some(&mut stream, &mut core)?,
+            }
+        };
+        set_timeout(&stream, Some(settings.request_timeout))?;
+        let header = BytesMut::with_capacity(64);
+        Ok(RawConnection { stream, core, hello, header, set_aside: VecDeque::new(), nonblocking: false })
+    }
+
+    /// Who is on the other side, and on which shard.
+    pub fn hello(&self) -> &HelloReply {
+        &self.hello
+    }
+
+    /// The socket, for options and readiness. Reading or writing it breaks the connection.
+    pub fn socket(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    /// Requests without an answer.
+    pub fn in_flight(&self) -> usize {
+        self.core.in_flight()
+    }
+
+    /// How long a read or write may wait; none waits for ever.
+    pub fn set_timeout(&mut self, timeout: Option<Duration>) -> Result<()> {
+        set_timeout(&self.stream, timeout)
+    }
+
+    /// Whether sends and [`RawConnection::poll`] return at once. Then [`RawConnection::flush`] sends what the socket
+    /// did not take, and [`RawConnection::recv`] must not be used.
+    pub fn set_nonblocking(&mut self, nonblocking: bool) -> Result<()> {
+        self.stream.set_nonblocking(nonblocking).map_err(|error| failed("set up", &error))?;
+        self.nonblocking = nonblocking;
+        Ok(())
+    }
+
+    /// Sends one batch, header and batch in one write without a copy, and tells its correlation. With [`Acks::None`]
+    /// no answer comes.
+    pub fn send_batch(&mut self, group: GroupId, acks: Acks, batch: &[u8]) -> Result<u32> {
+        self.flush()?;
+        let correlation = self.core.begin_batch(group, acks, batch.len(), &mut self.header);
+        let sent = match self.core.outgoing().has_remaining() {
+            true => 0,
+            false => match self.stream.write_vectored(&[IoSlice::new(&self.header), IoSlice::new(batch)]) {
+                Ok(sent) => sent,
+                Err(error) if is_pause(&error) && self.nonblocking => 0,
+                Err(error) if error.kind() == ErrorKind::Interrupted => 0,
+                Err(error) => return Err(failed("written", &error)),
+            },
+        };
+        let header_sent = sent.min(self.header.len());
+        let unsent_header = &self.header[header_sent..];
+        let unsent_batch = &batch[sent - header_sent..];
+        if !unsent_header.is_empty() || !unsent_batch.is_empty() {
+            let out = self.core.outgoing().pack();
+            out.extend_from_slice(unsent_header);
+            out.extend_from_slice(unsent_batch);
+            self.flush()?;
+        }
+        Ok(correlation)
+    }
+
+    /// Queues one batch without a write, so that several leave in one [`RawConnection::flush`].
+    pub fn queue_batch(&mut self, group: GroupId, acks: Acks, batch: bytes::Bytes) -> u32 {
+        self.core.send_batch(group, acks, batch)
+    }
+
+    /// Sends a request and tells its correlation.
+    pub fn send<R: Request>(&mut self, request: &R) -> Result<u32> {
+        let correlation = self.core.send(request)?;
+        self.flush()?;
+        Ok(correlation)
+    }
+
+    /// Sends a request and waits for its answer. What else comes meanwhile is kept for [`RawConnection::recv`].
+    pub fn call<R: Request>(&mut self, request: &R) -> Result<R::Reply> {
+        let asked = self.send(request)?;
+        loop {
+            match self.next_from_core()? {
+                Some(Event::Reply { correlation, body, .. }) if correlation == asked => {
+                    return decode_reply::<R>(&body);
+                }
+                Some(Event::Appended { correlation, result }) if correlation == asked => {
+                    return Err(result.err().unwrap_or_else(|| {
+                        Error::new(Code::Unsupported, "batches are sent with send_batch, not with call")
+                    }));
+                }
+                Some(other) => self.set_aside.push_back(other),
+                None => read_some(&mut self.stream, &mut self.core)?,
+            }
+        }
+    }
+
+    /// Writes what is queued; in nonblocking mode, as much as the socket takes.
+    pub fn flush(&mut self) -> Result<()> {
+        match write_all(&mut self.stream, &mut self.core) {
+            Err(error) if self.nonblocking && error.code == Code::Timeout => Ok(()),
+            result => result,
+        }
+    }
+
+    /// The next thing that came, waiting for it. One read brings many.
+    pub fn recv(&mut self) -> Result<Event> {
+        loop {
+            if let Some(event) = self.buffered()? {
+                return Ok(event);
+            }
+            read_some(&mut self.stream, &mut self.core)?;
+        }
+    }
+
+    /// The next thing that has already been read, without a system call.
+    pub fn buffered(&mut self) -> Result<Option<Event>> {
+        match self.set_aside.pop_front() {
+            Some(event) => Ok(Some(event)),
+            None => self.next_from_core(),
+        }
+    }
+
+    /// The next thing that came, after at most one read. Only in nonblocking mode does it not wait.
+    pub fn poll(&mut self) -> Result<Option<Event>> {
+        if let Some(event) = self.buffered()? {
+            return Ok(Some(event));
+        }
+        match read_some(&mut self.stream, &mut self.core) {
+            Ok(()) => self.buffered(),
+            Err(error) if self.nonblocking && error.code == Code::Timeout => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn next_from_core(&mut self) -> Result<Option<Event>> {
+        self.core.next_event()
+    }
+}
+
+/// Connects to the first address that answers.
+pub(crate) fn open_socket(addr: impl ToSocketAddrs, timeout: Duration) -> Result<TcpStream> {
+    let addrs = addr.to_socket_addrs().map_err(|error| failed("resolved", &error))?;
+    let mut last = Error::new(Code::InvalidRequest, "the address names no host; give host:port");
+    for addr in addrs {
+        match TcpStream::connect_timeout(&addr, timeout) {
+            Ok(stream) => {
+                stream.set_nodelay(true).map_err(|error| failed("set up", &error))?;
+                return Ok(stream);
+            }
+            Err(error) => {
+                last = Error::new(Code::Closed, format!("no connection to {addr}: {error}; is the node running?"));
+            }
+        }
+    }
+    Err(last)
+}
+
+pub(crate) fn set_timeout(stream: &TcpStream, timeout: Option<Duration>) -> Result<()> {
+    stream
+        .set_read_timeout(timeout)
+        .and_then(|()| stream.set_write_timeout(timeout))
+        .map_err(|error| failed("set up", &error))
+}
+
+/// Writes everything that is queued. `Timeout` when the socket takes no more for now.
+pub(crate) fn write_all(stream: &mut TcpStream, core: &mut Connection) -> Result<()> {
+    while core.outgoing().has_remaining() {
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        let count = core.outgoing().chunks_vectored(&mut slices);
+        match stream.write_vectored(&slices[..count]) {
+            Ok(0) => return Err(gone()),
+            Ok(sent) => core.outgoing().advance(sent),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(failed("written", &error)),
+        }
+    }
+    Ok(())
+}
+
+/// One read that brings something. `Timeout` when nothing came in time.
+pub(crate) fn read_some(stream: &mut TcpStream, core: &mut Connection) -> Result<()> {
+    loop {
+        match stream.read(core.room()) {
+            Ok(0) => return Err(gone()),
+            Ok(bytes) => {
+                core.received(bytes);
+                return Ok(());
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(failed("read", &error)),
+        }
+    }
+}
+
+/// The socket has nothing, or no room, for now.
+fn is_pause(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}
+
+#[cold]
+fn gone() -> Error {
+    Error::new(Code::Closed, "the node closed the connection; connect again")
+}
+
+#[cold]
+pub(crate) fn failed(what: &str, error: &std::io::Error) -> Error {
+    if is_pause(error) {
+        return Error::new(Code::Timeout, "the node did not answer in time; try again or raise the timeout");
+    }
+    Error::new(Code::Closed, format!("the connection could not be {what}: {error}; connect again"))
+}
