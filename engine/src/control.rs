@@ -227,6 +227,7 @@ impl<H: Host> Shard<H> {
     /// Follows the metadata as they come, until the inbox closes.
     pub async fn run_follower(self: Rc<Self>, inbox: LocalQueue<Follow>, report: impl Fn(Report) + Clone + 'static) {
         let shard = self.id();
+        let mut cleaned = false;
         while let Some(mut news) = inbox.pop().await {
             while let Some(newer) = inbox.try_pop() {
                 news = newer;
@@ -237,6 +238,10 @@ impl<H: Host> Shard<H> {
                 continue;
             }
             report(Report::Followed { shard, version });
+            if !std::mem::replace(&mut cleaned, true) {
+                let this = self.clone();
+                drop(self.host.spawn(async move { this.clean_up().await }));
+            }
             for topic in news.purge {
                 self.purge_in_background(topic, report.clone());
             }

@@ -16,4 +16,4 @@ pub mod table;
 
 pub use ack::{Ack, AckSink, Acks, Appended, Watcher};
 pub use partition::{Partition, TailRead};
-pub use shard::{Shard, ShardConfig};
+pub use shard::{Inspected, Shard, ShardConfig, inspect};

@@ -6,7 +6,7 @@ mod follow;
 mod housekeeping;
 mod read;
 
-pub use boot::ShardConfig;
+pub use boot::{Inspected, ShardConfig, inspect};
 
 use crate::ack::{Ack, Acks};
 use crate::control::Control;

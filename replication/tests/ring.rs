@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{Chance, Ring, id, oracle::Oracle};
+use common::{Chance, Haste, Ring, id, oracle::Oracle};
 use flumen_replication::{
     Conf, ConfChange, Driver, Index, Leave, Message, Refused, ReplicaId, Restored, Role, Term,
 };
@@ -79,7 +79,8 @@ impl Sim {
 
     fn step(&mut self) {
         self.ring.now += 1;
-        self.ring.lazy = self.chance.one_in(4);
+        let hastes = [Haste::All, Haste::All, Haste::Committed, Haste::Nothing];
+        self.ring.haste = hastes[self.chance.below(hastes.len())];
         for id in self.all() {
             if !self.chance.one_in(20) {
                 self.ring.tick(id);
@@ -336,7 +337,7 @@ impl Sim {
     /// No more faults: everything must come together.
     fn heal(&mut self) -> usize {
         self.cuts.clear();
-        self.ring.lazy = false;
+        self.ring.haste = Haste::All;
         for id in self.all() {
             if self.ring.replicas[&id].driver.is_none() && !self.staff.dead.contains(&id) {
                 self.boot(id);

@@ -77,6 +77,15 @@ impl<H: Host> GroupLog<H> {
         self.state.borrow_mut().damaged = damaged;
     }
 
+    /// Accepts that damaged records are lost: the log goes on behind them. Durable with the next checkpoint.
+    pub fn accept_loss(&self) {
+        let mut state = self.state.borrow_mut();
+        if let Some(damaged) = state.damaged.take() {
+            state.next_offset = state.next_offset.max(damaged.to);
+            state.hard_state.commit = state.start.index;
+        }
+    }
+
     /// Moves the log start, as a committed entry said.
     pub fn move_log_start(&self, to: Offset) {
         self.state.borrow_mut().move_log_start(to);

@@ -23,8 +23,8 @@ use std::time::Duration;
 pub trait Replay {
     /// A group's checkpoint: everything before its applied point is in here.
     fn restore(&mut self, group: GroupId, state: &GroupState) -> Result<()>;
-    /// A committed entry behind the checkpoint, in order.
-    fn apply(&mut self, group: GroupId, entry: &Entry) -> Result<()>;
+    /// A committed entry behind the checkpoint, in order. Returns the log start that it moves to, if it does.
+    fn apply(&mut self, group: GroupId, entry: &Entry) -> Result<Option<Offset>>;
 }
 
 /// One group as it was found.
@@ -98,7 +98,14 @@ pub async fn inspect<H: Host>(
 ) -> Result<(Vec<Rc<GroupLog<H>>>, ScanReport)> {
     spec.limits.cache_bytes = usize::MAX;
     let open_files = Rc::new(OpenFiles::new(spec.limits.open_segments_max));
-    let (replaying, _, report) = put_back(host, &spec, &open_files, replay).await?;
+    let (mut replaying, _, report) = put_back(host, &spec, &open_files, replay).await?;
+    // What a sole voter has durably is committed, whether or not it had the time to note that.
+    for group in replaying.values_mut() {
+        let state = group.log.state().clone();
+        if state.damaged.is_none() && state.start.conf.is_sole_voter(state.replica) {
+            group.pending.drain(..).for_each(|entry| drop(group.log.apply(&entry)));
+        }
+    }
     Ok((replaying.into_values().map(|group| group.log).collect(), report))
 }
 
@@ -362,7 +369,9 @@ impl<'a, H: Host, R: Replay> Replayer<'a, H, R> {
         while group.pending.front().is_some_and(|entry| ours(entry, group.commit)) {
             let entry = group.pending.pop_front().expect("a front was there");
             let bytes = group.log.apply(&entry);
-            self.replay.apply(id, &entry)?;
+            if let Some(to) = self.replay.apply(id, &entry)? {
+                group.log.move_log_start(to);
+            }
             self.cached_bytes += bytes;
             if bytes > 0 && !group.log.spread_queued.replace(true) {
                 self.unspread.push(group.log.clone());

@@ -526,6 +526,22 @@ impl<H: Host> ShardLog<H> {
         crate::segment::delete_all(&self.host, &self.spec.topic_dir(topic), &self.spec.trash_dir()).await
     }
 
+    /// The topics that have files here.
+    ///
+    /// # Errors
+    /// What the filesystem says.
+    pub async fn stored_topics(&self) -> Result<Vec<TopicId>> {
+        let dir = self.spec.dir.join("t");
+        match self.host.list_dir(&dir).await {
+            Ok(entries) => Ok(entries
+                .iter()
+                .filter_map(|entry| entry.file_name()?.to_str()?.parse().ok().map(TopicId))
+                .collect()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(Error::new(Code::LogFailed, format!("cannot list {}: {error}", dir.display()))),
+        }
+    }
+
     /// Finishes deletions that a crash cut short.
     pub async fn empty_trash(&self) -> Result<()> {
         crate::segment::empty_trash(&self.host, &self.spec.trash_dir()).await

@@ -3,7 +3,7 @@
 use super::{Shard, UNFLUSHED_BYTES_MAX};
 use crate::control::Control;
 use crate::metadata::{Metadata, MetadataView};
-use crate::partition::{Partition, sequence_of};
+use crate::partition::{Partition, log_start_of, sequence_of};
 use crate::positions::Positions;
 use crate::producers::Producers;
 use crate::state_group::StateGroup;
@@ -13,10 +13,10 @@ use flumen_io::Host;
 use flumen_io::local::Notify;
 use flumen_log::journal::ScanReport;
 use flumen_log::recovery::{self, RecoveredGroup, Replay};
-use flumen_log::{GroupState, ShardLogSpec};
+use flumen_log::{GroupLog, GroupState, ShardLogSpec};
 use flumen_model::batch::BatchView;
 use flumen_model::topic::TopicSettings;
-use flumen_model::{Code, GroupId, PartitionNumber, Result, TopicId};
+use flumen_model::{Code, GroupId, Offset, PartitionNumber, Result, TopicId};
 use flumen_replication::{Entry, EntryKind, ReplicaId};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -82,7 +82,7 @@ impl Replay for Machines {
         Ok(())
     }
 
-    fn apply(&mut self, group: GroupId, entry: &Entry) -> Result<()> {
+    fn apply(&mut self, group: GroupId, entry: &Entry) -> Result<Option<Offset>> {
         match (group, entry.kind) {
             (GroupId::METADATA, EntryKind::Command) => {
                 refuse_unknown(self.metadata.apply(entry.index.0, &entry.data))?;
@@ -96,10 +96,31 @@ impl Replay for Machines {
                     producers.replay(&sequence, view.base_offset(), view.max_timestamp());
                 }
             }
+            (_, EntryKind::Command) => return Ok(log_start_of(&entry.data)),
             _ => {}
         }
-        Ok(())
+        Ok(None)
     }
+}
+
+/// What a shard's directory holds, found without writing: for `check`.
+pub struct Inspected<H: Host> {
+    /// The metadata, when it was shard 0.
+    pub view: MetadataView,
+    /// Every group, with its segments.
+    pub groups: Vec<Rc<GroupLog<H>>>,
+    /// What the journal's scan said.
+    pub report: ScanReport,
+}
+
+/// Looks at a shard's directory without changing it.
+///
+/// # Errors
+/// What makes the whole shard unreadable.
+pub async fn inspect<H: Host>(host: &H, spec: ShardLogSpec) -> Result<Inspected<H>> {
+    let mut machines = Machines::new(&spec.limits);
+    let (groups, report) = recovery::inspect(host, spec, &mut machines).await?;
+    Ok(Inspected { view: machines.metadata.view(), groups, report })
 }
 
 impl<H: Host> Shard<H> {

@@ -5,7 +5,7 @@ use super::Shard;
 use crate::partition::move_log_start_command;
 use flumen_io::Host;
 use flumen_log::LogEvents;
-use flumen_model::{Error, Result, TopicId, UnixMillis};
+use flumen_model::{Code, Error, GroupId, Result, TopicId, UnixMillis};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -90,6 +90,51 @@ impl<H: Host> Shard<H> {
             self.flush();
             self.host.yield_now().await;
         }
+    }
+
+    /// Finishes, in the background, what a crash cut short: trimmed segments, emptied trash, files that nobody
+    /// knows. Called once the shard follows the metadata.
+    pub async fn clean_up(&self) {
+        let result = self.clean_up_or_fail().await;
+        if let Err(error) = result {
+            tracing::warn!(%error, "left-over files stay until the next start");
+        }
+    }
+
+    async fn clean_up_or_fail(&self) -> Result<()> {
+        self.log.empty_trash().await?;
+        let view = self.view();
+        for topic in self.log.stored_topics().await? {
+            if view.topic_by_id(topic).is_none() {
+                tracing::info!(%topic, "files of a topic that is gone are deleted");
+                self.log.delete_topic(topic).await?;
+            }
+        }
+        for partition in self.partitions() {
+            if let Some(segments) = partition.log.segments().filter(|_| !partition.closed.get()) {
+                segments.trim(&self.host, partition.log_start()).await?;
+                segments.remove_orphans(&self.host).await?;
+            }
+            self.host.yield_now().await;
+        }
+        Ok(())
+    }
+
+    /// Accepts that a damaged partition's lost records are lost, durably. The partition leads again after the next
+    /// start.
+    ///
+    /// # Errors
+    /// An unknown partition, one that is not damaged, or the disk.
+    pub async fn accept_loss(self: &Rc<Self>, group: GroupId) -> Result<()> {
+        let log = self.log.group(group).ok_or_else(|| {
+            Error::new(Code::UnknownTopic, format!("shard {} has no group {group}", self.id()))
+        })?;
+        let damaged = log.damaged().ok_or_else(|| {
+            Error::new(Code::InvalidRequest, "the partition is not damaged: nothing is to be accepted")
+        })?;
+        tracing::warn!(group = group.0, from = damaged.from.0, to = damaged.to.0, "the loss of damaged records is accepted");
+        log.accept_loss();
+        self.log.checkpoint(&log, &**self).await
     }
 
     /// Purges a deleted topic's files from this shard. May be repeated.

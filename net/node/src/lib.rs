@@ -7,6 +7,7 @@ mod assembly;
 pub mod check;
 mod directory;
 mod mesh;
+pub mod repair;
 
 pub use assembly::{Main, mains, run};
 pub use directory::{Found, open_directory, shard_dir};

@@ -84,7 +84,7 @@ impl Driver {
         if messages.is_empty() {
             return;
         }
-        let messages: Vec<_> = messages.into_iter().map(crate::Message).collect();
+        let messages: Vec<_> = messages.into_iter().filter(is_whole).map(crate::Message).collect();
         for message in messages.iter().filter(|message| message.is_snapshot()) {
             self.snapshots.retain(|(id, _)| *id != message.to());
             self.snapshots.push((message.to(), self.now_ticks));
@@ -167,6 +167,20 @@ impl Driver {
     /// the log does not reach there.
     pub fn point_at(&self, index: Index) -> Option<Point> {
         self.raw.store().point_at(index)
+    }
+}
+
+/// Raft puts entries that follow into a message to the same follower that still waits here. If that one has no
+/// entries yet, it does not look whether the new ones begin where the message says, or whether the message is of
+/// an older term: a follower would answer for places that it does not have. Such a message is lost; Raft expects
+/// no less of a network, and sends again.
+fn is_whole(m: &eraftpb::Message) -> bool {
+    match (m.entries.first(), m.entries.last()) {
+        (Some(first), Some(last)) => {
+            let dense = last.index == m.index + m.entries.len() as u64;
+            first.index == m.index + 1 && dense && last.term <= m.term
+        }
+        _ => true,
     }
 }
 

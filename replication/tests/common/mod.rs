@@ -70,14 +70,24 @@ pub(crate) fn config(id: ReplicaId) -> Config {
     }
 }
 
+/// What a caller takes from a driver after each call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Haste {
+    /// Everything.
+    All,
+    /// What is committed; Readys wait.
+    Committed,
+    /// Nothing: several calls come together.
+    Nothing,
+}
+
 /// One group. A replica that is `None` does not exist any more.
 pub(crate) struct Ring {
     pub(crate) replicas: BTreeMap<ReplicaId, Replica>,
     pub(crate) wire: Vec<Message>,
     pub(crate) oracle: Oracle,
     pub(crate) now: u64,
-    /// Callers are busy: they take what is committed and leave the Readys for later.
-    pub(crate) lazy: bool,
+    pub(crate) haste: Haste,
     written: u64,
 }
 
@@ -89,7 +99,7 @@ impl Ring {
             wire: Vec::new(),
             oracle: Oracle::default(),
             now: 0,
-            lazy: false,
+            haste: Haste::All,
             written: 0,
         };
         for n in 1..=voters {
@@ -114,9 +124,9 @@ impl Ring {
 
     /// Takes what a replica has ready: writes to its disk's queue, messages to the wire.
     pub(crate) fn drain(&mut self, id: ReplicaId) {
-        let Ring { replicas, wire, oracle, lazy, .. } = self;
+        let Ring { replicas, wire, oracle, haste, .. } = self;
         if let Some(replica) = replicas.get_mut(&id) {
-            replica.drain(wire, oracle, *lazy);
+            replica.drain(wire, oracle, *haste);
         }
     }
 

@@ -1,5 +1,6 @@
 //! One replica of a ring: a driver that may be down, its disk, and how far its state machine is.
 
+use super::Haste;
 use super::disk::{Disk, Group};
 use super::oracle::Oracle;
 use bytes::Bytes;
@@ -55,10 +56,12 @@ impl Replica {
         Ok(index)
     }
 
-    /// Takes everything that the driver has ready; a lazy caller leaves the Readys for later.
-    pub(crate) fn drain(&mut self, wire: &mut Vec<Message>, oracle: &mut Oracle, lazy: bool) {
-        if !lazy {
-            self.take_readys(wire, oracle);
+    /// Takes what the driver has ready.
+    pub(crate) fn drain(&mut self, wire: &mut Vec<Message>, oracle: &mut Oracle, haste: Haste) {
+        match haste {
+            Haste::Nothing => return,
+            Haste::Committed => {}
+            Haste::All => self.take_readys(wire, oracle),
         }
         self.take_committed(oracle);
         let Some(driver) = self.driver.as_mut() else { return };

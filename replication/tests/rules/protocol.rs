@@ -1,6 +1,6 @@
 //! Rules 10 to 18: leaders, members and changes.
 
-use crate::common::{Ring, id, ids};
+use crate::common::{Haste, Ring, id, ids};
 use bytes::Bytes;
 use flumen_replication::{Conf, ConfChange, EntryKind, Leave, Refused, Restored, Role, Term};
 
@@ -297,4 +297,32 @@ fn rule_18_proposals_stop_at_a_bound_of_entries_and_of_bytes() {
     let driver = ring.driver(1);
     let taken = (0..9).filter(|_| driver.propose(EntryKind::Batch, big.clone()).is_ok()).count();
     assert_eq!(taken, 2, "4096 bytes hold two of 1500");
+}
+
+// Beyond the eighteen: found by the ring of this crate.
+
+#[test]
+fn a_follower_never_answers_for_places_that_it_does_not_have() {
+    let mut ring = Ring::new(3);
+    ring.elect_this(1);
+    ring.write();
+    ring.propose(id(1)).expect("it leads");
+    ring.sync(id(1), 9);
+    (2..=3).for_each(|n| ring.deliver_to(n));
+    (2..=3).for_each(|n| ring.sync(id(n), 9));
+    // The answer of 2 commits the entry, which makes a message without entries for 3; before it leaves, 3 is
+    // reported unreachable, and goes back to what it is known to have; and there is a new entry.
+    let (answers, rest) = std::mem::take(&mut ring.wire).into_iter().partition(|m| m.from() == id(2));
+    ring.wire = rest;
+    ring.wire.clear();
+    ring.haste = Haste::Nothing;
+    Vec::into_iter(answers).for_each(|message| ring.deliver(message));
+    ring.driver(1).report_unreachable(id(3));
+    ring.propose(id(1)).expect("it leads");
+    ring.haste = Haste::All;
+    ring.settle();
+    ring.run(5);
+    let last = ring.driver(1).last_index();
+    assert_eq!(ring.driver(1).matched(id(3)), Some(last));
+    assert_eq!(ring.driver(3).last_index(), last);
 }

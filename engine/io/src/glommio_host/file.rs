@@ -126,8 +126,8 @@ impl Open {
     }
 }
 
-/// Keeps the descriptor open while the kernel may still work for a write that nobody waits for any more. Costs
-/// nothing otherwise.
+/// Keeps descriptor, buffer and core alive while the kernel may still work for a write that nobody waits for
+/// any more: else memory that the device reads from could be given to somebody else. Costs nothing otherwise.
 struct Abandoned {
     file: Rc<Open>,
     buffer: Rc<DmaBuffer>,

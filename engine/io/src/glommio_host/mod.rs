@@ -10,6 +10,8 @@ mod machine;
 mod preflight;
 mod probe;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 pub use channel::{GlommioReceiver, GlommioRxHalf, GlommioSender, GlommioTxHalf};
 pub use file::{GlommioBuf, GlommioFile};

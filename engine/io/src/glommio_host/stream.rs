@@ -72,7 +72,7 @@ impl GlommioStream {
         Ok(GlommioStream::new(socket, parts.peer))
     }
 
-    fn fd(&self) -> RawFd {
+    pub(super) fn fd(&self) -> RawFd {
         self.socket.borrow().as_raw_fd()
     }
 

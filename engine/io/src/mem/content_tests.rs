@@ -86,6 +86,19 @@ fn check_crash(mut content: Content, model: &Model, seed: u64) -> Result<u64, Te
     Ok(content.size())
 }
 
+#[test]
+fn a_sector_rewritten_during_a_flush_is_never_older_than_the_flush() {
+    for seed in 0..20 {
+        let mut content = Content::default();
+        content.write(0, &[1; SECTOR_BYTES], 1, true);
+        content.write(0, &[2; SECTOR_BYTES], 2, false);
+        flush(&mut content, 2, true, |content| content.write(0, &[3; SECTOR_BYTES], 3, false));
+        content.crash(&mut Rng::new(seed, 9));
+        let first = content.read(0, 1)[0];
+        assert!(first == 2 || first == 3, "{first} was gone with the flush");
+    }
+}
+
 proptest! {
     #[test]
     fn live_bytes_are_those_of_a_plain_file(steps in proptest::collection::vec(step(), 1..40)) {

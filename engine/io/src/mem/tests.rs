@@ -156,6 +156,43 @@ fn a_rename_is_kept_or_lost_as_a_whole() {
 }
 
 #[test]
+fn a_synced_rename_is_not_undone_by_an_older_change_of_the_same_name() {
+    for seed in 0..20 {
+        let world = MemWorld::new();
+        run(&world, seed, |host| async move {
+            for dir in ["/a", "/b"] {
+                host.create_dir_all(Path::new(dir)).await.unwrap();
+            }
+            host.sync_dir(Path::new("/")).await.unwrap();
+            let file = host.open(Path::new("/a/f"), Access::DURABLE).await.unwrap();
+            write(&host, &file, 0, 1, Durability::Durable).await;
+            host.open(Path::new("/b/g"), Access::WRITE).await.unwrap();
+            host.rename(Path::new("/a/f"), Path::new("/b/g")).await.unwrap();
+            host.sync_dir(Path::new("/a")).await.unwrap();
+        });
+        world.crash(seed);
+        assert_eq!(world.read_file("/b/g").unwrap(), vec![1; BLOCK_BYTES]);
+    }
+}
+
+#[test]
+fn the_seed_decides_who_runs_first() {
+    let first = |seed| {
+        let (world, first) = (MemWorld::new(), Arc::new(AtomicU64::new(0)));
+        let main = |n| {
+            let first = Arc::clone(&first);
+            move |_: MemHost| async move {
+                let _ = first.compare_exchange(0, n, Ordering::Relaxed, Ordering::Relaxed);
+            }
+        };
+        MemMachine::new(world, seed).run((1..=3).map(main).collect()).unwrap();
+        first.load(Ordering::Relaxed)
+    };
+    let winners: std::collections::BTreeSet<u64> = (0..30).map(first).collect();
+    assert_eq!(winners.into_iter().collect::<Vec<_>>(), [1, 2, 3]);
+}
+
+#[test]
 fn a_flush_covers_what_was_complete_before_it_and_not_what_was_in_flight() {
     let mut lost = 0;
     for seed in 0..40 {

@@ -2,6 +2,7 @@
 
 mod crash;
 mod damage;
+mod reading;
 mod ring;
 mod torn;
 mod writing;

@@ -233,10 +233,11 @@ pub(crate) fn set_timeout(stream: &TcpStream, timeout: Option<Duration>) -> Resu
 pub(crate) fn write_all(stream: &mut TcpStream, core: &mut Connection) -> Result<()> {
     while core.outgoing().has_remaining() {
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-        let count = core.outgoing().chunks_vectored(&mut slices);
+        let out = core.outgoing();
+        let count = out.chunks_vectored(&mut slices);
         match stream.write_vectored(&slices[..count]) {
             Ok(0) => return Err(gone()),
-            Ok(sent) => core.outgoing().advance(sent),
+            Ok(sent) => out.advance(sent),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(failed("written", &error)),
         }

@@ -91,7 +91,7 @@ mod tests {
                 out.push(Bytes::from(vec![number; usize::from(number) * 200]));
                 expected.extend(vec![number; 10 + usize::from(number) * 200]);
             }
-            let mut sent = Vec::new();
+            let mut sent: Vec<u8> = Vec::new();
             while out.has_remaining() {
                 let mut slices = [IoSlice::new(&[]); 4];
                 let count = out.chunks_vectored(&mut slices);

@@ -203,27 +203,3 @@ fn formatting_refuses_a_used_journal_and_finishes_one_that_was_cut_off() {
     format_again(&cut_off).expect("it is made whole");
     assert_eq!(cut_off.files().len(), spec.files);
 }
-
-#[test]
-fn blocks_that_cannot_be_read_are_damage_not_an_error() {
-    let (world, spec) = (MemWorld::new(), small());
-    formatted(&world, &spec);
-    WORLD.set(Some(world.clone()));
-    let main = move |host: MemHost| async move {
-        let (acked, _acks) = mpsc::channel();
-        let (journal, writer) = opened(&host, &spec, acked).await;
-        journal.append([frame(1)]);
-        host.sleep(Duration::from_millis(3)).await;
-        journal.append([frame(2)]);
-        journal.close();
-        writer.await.expect("nothing failed");
-        // The first read of data fails, and so does the first block when it is read alone.
-        fail_next(DiskOp::Read, "J0000");
-        let mut seen = Seen::default();
-        let report = scan(&host, &spec, &mut seen).await.expect("readable");
-        (report.damage, seen.frames())
-    };
-    let (damage, frames) = run(MemMachine::new(world, 1), main).expect("it ends");
-    // One failed read is made good by the smaller ones.
-    assert_eq!((damage, frames), (vec![], vec![frame(1), frame(2)]));
-}

@@ -25,6 +25,7 @@ struct Life {
     journal: Journal,
     chance: Chance,
     segment_bytes: u64,
+    steps: u64,
     tell: Sender<Journal>,
 }
 
@@ -39,7 +40,7 @@ impl Life {
         for batch in &self.all[replay..self.journal.pushed] {
             segments.push(batch.clone());
         }
-        for _ in 0..150 {
+        for _ in 0..self.steps {
             self.step(&host, &segments).await;
         }
         self.check(&host, &segments).await;
@@ -103,7 +104,7 @@ impl Life {
         let end = segments.end_offset().0;
         let from = self.journal.log_start + self.chance.below(end - self.journal.log_start + 1);
         let to = from + self.chance.below(end - from + 1);
-        let bytes_max = self.chance.below(400_000) as usize;
+        let bytes_max = self.chance.below(200_000) as usize;
         let got = segments.read(host, &budget(), Offset(from), Offset(to), bytes_max).await;
         check_read(&self.all[..self.journal.pushed], from, to, bytes_max, &got.expect("everything is intact"));
     }
@@ -120,20 +121,22 @@ impl Life {
 fn survives(seed: u64) {
     let world = MemWorld::new();
     let mut chance = Chance(seed);
-    let all = batches(seed, 1500, 3000, seed.is_multiple_of(3));
-    let segment_bytes = [64 * 1024, 150_000, 512 * 1024, 64 << 20][chance.below(4) as usize];
+    let all = batches(seed, 1500, 1500, seed.is_multiple_of(3));
+    let segment_bytes = [30_000, 150_000, 512 * 1024, 64 << 20][chance.below(4) as usize];
     let mut journal = Journal::default();
     for life in 0..6 {
         let (tell, told) = mpsc::channel();
         let life_chance = Chance(chance.next());
-        let one = Life { all: all.clone(), journal: journal.clone(), chance: life_chance, segment_bytes, tell };
         let is_last = life == 5;
+        // All but the last one are killed.
+        let steps = if is_last { 40 } else { u64::MAX };
+        let one =
+            Life { all: all.clone(), journal: journal.clone(), chance: life_chance, segment_bytes, steps, tell };
         let mut machine = MemMachine::new(world.clone(), chance.next()).poll_budget(5_000_000);
         if !is_last {
-            machine = machine.stop_after_polls(chance.below(1500));
+            machine = machine.stop_after_polls(chance.below(500));
         }
         machine.run(vec![move |host| one.live(Recorder::new(host))]).expect("no deadlock");
-        eprintln!("{seed} {life} {:?}", world.last_run());
         journal = told.try_iter().last().unwrap_or(journal);
         assert!(!is_last || journal.finished);
         journal.finished = false;

@@ -44,7 +44,8 @@ pub(super) fn batch(index: u64, base_offset: u64, records: u64, value_bytes: usi
     let mut builder = BatchBuilder::new(4 << 20, Compression::None).expect("no codec is needed");
     let mut chance = Chance(index ^ 0xabcd);
     for _ in 0..records {
-        let value: Vec<u8> = (0..value_bytes).map(|_| chance.next() as u8).collect();
+        let mut value: Vec<u8> = (0..value_bytes.div_ceil(8)).flat_map(|_| chance.next().to_le_bytes()).collect();
+        value.truncate(value_bytes);
         builder.append(UnixMillis(timestamp), None, Some(&value), &[]).expect("fits");
     }
     let mut bytes = builder.finish().to_vec();
