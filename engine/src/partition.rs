@@ -22,21 +22,21 @@ struct Waiter {
     ack: Ack,
 }
 
-/// A partition's own commands in its log, version 1: a kind byte, then fields. See FORMAT.md.
-const COMMAND_MOVE_LOG_START: u8 = 1;
+/// Kind and version of a partition's own command that moves the log start. See FORMAT.md.
+const MOVE_LOG_START: [u8; 4] = [1, 0, 1, 0];
 
 /// The command that moves the log start.
 pub(crate) fn move_log_start_command(to: Offset) -> Bytes {
-    let mut out = BytesMut::with_capacity(9);
-    out.put_u8(COMMAND_MOVE_LOG_START);
+    let mut out = BytesMut::with_capacity(12);
+    out.put_slice(&MOVE_LOG_START);
     out.put_u64_le(to.0);
     out.freeze()
 }
 
 /// The new log start that a command names, if it is one.
 pub(crate) fn log_start_of(command: &[u8]) -> Option<Offset> {
-    let (&COMMAND_MOVE_LOG_START, rest) = command.split_first()? else { return None };
-    Some(Offset(u64::from_le_bytes(rest.try_into().ok()?)))
+    let to = command.strip_prefix(&MOVE_LOG_START)?;
+    Some(Offset(u64::from_le_bytes(to.try_into().ok()?)))
 }
 
 /// What a read from memory brought.

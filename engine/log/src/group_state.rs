@@ -161,3 +161,7 @@ impl GroupState {
         self.epochs.drain(..keep);
     }
 }
+
+#[cfg(test)]
+#[path = "group_state_tests.rs"]
+mod tests;

@@ -18,3 +18,8 @@ pub(crate) fn start(level: &str, format: LogFormat) -> Result<()> {
     };
     started.map_err(|error| Error::new(Code::InvalidSetting, format!("the log cannot be started: {error}")))
 }
+
+/// Starts the log of a verb that is no node: warnings and errors, for people.
+pub(crate) fn start_default() -> Result<()> {
+    start("warn", LogFormat::Text)
+}

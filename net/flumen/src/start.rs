@@ -1,12 +1,11 @@
-//! `flumen start`: picks the host, runs the node, tells systemd and the terminal, watches the cores. The only
-//! place that picks a host.
+//! `flumen start`: runs a node, tells systemd and the terminal, watches the cores. It must never decide anything
+//! about records.
 
-use crate::config::{Config, Cores, Loaded};
+use crate::config::{Config, Loaded};
 use crate::exit::Exit;
-use flumen_io::glommio_host::{DsyncMethod, GlommioConfig, GlommioMachine, cpus_allowed, preflight};
+use crate::{machine, print};
 use flumen_model::{Code, Error, Result};
 use flumen_node::{Handle, NodeConfig, Observer};
-use flumen_tuning::DurableWrite;
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -71,49 +70,23 @@ impl Observer for Speaker {
     }
 }
 
-/// The CPUs of the shards' cores.
-fn cpus(config: &Config) -> Result<Vec<usize>> {
-    let allowed = cpus_allowed().map_err(|error| {
-        Error::new(Code::Unsupported, format!("the CPUs of this process cannot be read: {error}"))
-    })?;
-    match &config.cores {
-        Cores::Auto => Ok(allowed),
-        Cores::List(list) => match list.iter().find(|cpu| !allowed.contains(cpu)) {
-            None => Ok(list.clone()),
-            Some(cpu) => Err(Error::new(
-                Code::InvalidSetting,
-                format!("CPU {cpu} of `cores` is not one that this process may use: {allowed:?}"),
-            )),
-        },
-    }
-}
-
 /// Starts a node on threads of its own.
 pub(crate) fn launch(config: &Config) -> Result<Running> {
-    preflight().map_err(|message| Error::new(Code::Unsupported, message))?;
-    let mut cpus = cpus(config)?;
+    machine::check()?;
+    let mut cpus = machine::cpus(config)?;
     let shards = config.shards.unwrap_or(u16::try_from(cpus.len()).unwrap_or(u16::MAX));
     // A core without a shard would only spin.
     cpus.truncate(usize::from(shards).max(1));
-    let probe_dir = config.data.clone();
     if !config.require_existing {
-        std::fs::create_dir_all(&probe_dir).map_err(|error| {
-            Error::new(Code::InvalidRequest, format!("cannot create {}: {error}", probe_dir.display()))
+        std::fs::create_dir_all(&config.data).map_err(|error| {
+            Error::new(Code::InvalidRequest, format!("cannot create {}: {error}", config.data.display()))
         })?;
     }
     let (durable, warning) = config.durable_write();
     if let Some(warning) = warning {
         tracing::warn!("{warning}");
     }
-    let machine = GlommioMachine::new(GlommioConfig {
-        cpus: cpus.clone(),
-        spin: Duration::from_micros(config.spin_us),
-        dsync: match durable {
-            DurableWrite::Dsync => DsyncMethod::ODsync,
-            DurableWrite::Flush => DsyncMethod::WriteFlush,
-        },
-        probe_dir,
-    });
+    let machine = machine::of_node(config, &cpus, durable);
     let node = NodeConfig {
         data: config.data.clone(),
         require_existing: config.require_existing,
@@ -128,7 +101,7 @@ pub(crate) fn launch(config: &Config) -> Result<Running> {
     let (say, words) = sync_channel(16);
     let observer = Arc::new(Speaker { words: say, bar: OnceLock::new(), failed: AtomicBool::new(false) });
     let of_node = handle.clone();
-    tracing::info!(host = "glommio", ?cpus, shards, ?durable, "starting");
+    tracing::info!(host = machine::HOST_NAME, ?cpus, shards, ?durable, "starting");
     let thread = std::thread::Builder::new()
         .name("node".to_owned())
         .spawn(move || flumen_node::run(machine, cores, node, observer, of_node))
@@ -223,8 +196,9 @@ pub(crate) fn start(loaded: &Loaded) -> Exit {
     let (stop, running, native) = match started {
         Ok(started) => started,
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "error: {error}");
-            return Exit::of(&error);
+            print::complain(&error.message);
+            // What the configuration asks for may show only on the machine.
+            return if error.code == Code::InvalidSetting { Exit::Config } else { Exit::of(&error) };
         }
     };
     {

@@ -175,7 +175,13 @@ impl ActiveSegment {
     pub(crate) fn open_entry(&self, partition_seed: u32) -> IndexEntry {
         let start = self.spread - self.spread % CHUNK;
         let seed = SegmentSeed::new(partition_seed, self.base_offset);
-        IndexEntry::new(seed, (start / CHUNK) as u32, &self.metas[0], (self.spread - start) as u32, self.chunk_crc)
+        IndexEntry::new(
+            seed,
+            (start / CHUNK) as u32,
+            &self.metas[0],
+            (self.spread - start) as u32,
+            self.chunk_crc,
+        )
     }
 
     /// Entries so far, the open one included when a batch starts in it or a part of it is on disk.
@@ -201,7 +207,10 @@ impl ActiveSegment {
     /// Where index blocks go on: behind those written, or at the start with the header.
     fn index_write(&self, partition_seed: u32) -> IndexWrite {
         if self.index_blocks > 0 {
-            return IndexWrite { position: index_file::block_position(self.index_blocks), blocks: Vec::new() };
+            return IndexWrite {
+                position: index_file::block_position(self.index_blocks),
+                blocks: Vec::new(),
+            };
         }
         let seed = SegmentSeed::new(partition_seed, self.base_offset);
         IndexWrite { position: 0, blocks: index_file::header(seed, self.base_offset) }

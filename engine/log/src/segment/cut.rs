@@ -75,7 +75,9 @@ impl Cutter {
         let mut run = None;
         let mut at = 0;
         while !self.stopped {
-            let Some(batch) = BatchView::peek(&piece[at..]).map_err(|error| self.malformed(error))? else { break };
+            let Some(batch) = BatchView::peek(&piece[at..]).map_err(|error| self.malformed(error))? else {
+                break;
+            };
             match judge(&batch, self.position) {
                 Verdict::Skip => {}
                 Verdict::Take => {

@@ -116,7 +116,9 @@ impl<H: Host> Segments<H> {
             let inner = self.inner();
             let sealed = inner.sealed.iter().map(|segment| segment.base_offset);
             let bases = sealed.chain(inner.active.iter().map(|active| active.base_offset));
-            bases.flat_map(|base| [FileKind::Log, FileKind::Index].map(|kind| path(dir, base, kind))).collect()
+            bases
+                .flat_map(|base| [FileKind::Log, FileKind::Index].map(|kind| path(dir, base, kind)))
+                .collect()
         };
         for orphan in entries.iter().filter(|entry| !known.contains(*entry)) {
             remove_tree(host, orphan).await?;

@@ -81,7 +81,13 @@ impl ChunkMeta {
 impl IndexEntry {
     /// The entry of chunk number `chunk`, which holds `bytes` of batches (the rest is padding) and whose whole
     /// blocks have the checksum `chunk_crc`.
-    pub(crate) fn new(seed: SegmentSeed, chunk: u32, meta: &ChunkMeta, bytes: u32, chunk_crc: u32) -> IndexEntry {
+    pub(crate) fn new(
+        seed: SegmentSeed,
+        chunk: u32,
+        meta: &ChunkMeta,
+        bytes: u32,
+        chunk_crc: u32,
+    ) -> IndexEntry {
         let mut entry = IndexEntry {
             first_offset: meta.first.first_offset.into(),
             last_offset: meta.last_offset.into(),

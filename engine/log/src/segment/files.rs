@@ -102,7 +102,8 @@ impl<H: Host> OpenFiles<H> {
 
     /// Closes all files of a partition.
     pub(crate) fn forget_owner(&self, owner: u64) {
-        let closed = self.files.borrow_mut().forget((owner, 0, FileKind::Log)..=(owner, u64::MAX, FileKind::Index));
+        let closed =
+            self.files.borrow_mut().forget((owner, 0, FileKind::Log)..=(owner, u64::MAX, FileKind::Index));
         drop(closed);
         self.blocks.borrow_mut().forget((owner, 0, 0)..=(owner, u64::MAX, u32::MAX));
     }
@@ -140,7 +141,8 @@ impl From<Fault> for Error {
     fn from(fault: Fault) -> Error {
         let Fault { file, position, what } = fault;
         let file = file.display();
-        let message = format!("{file} at byte {position}: {what}; run `flumen check` and restore it from a replica");
+        let message =
+            format!("{file} at byte {position}: {what}; run `flumen check` and restore it from a replica");
         Error::new(Code::Corrupt, message)
     }
 }

@@ -30,7 +30,14 @@ impl Gate {
     /// A gate with `total` permits, at least one.
     pub(crate) fn new(total: usize) -> Gate {
         let total = total.max(1);
-        Gate { state: Rc::new(RefCell::new(State { total, free: total, next_ticket: 0, waiting: VecDeque::new() })) }
+        Gate {
+            state: Rc::new(RefCell::new(State {
+                total,
+                free: total,
+                next_ticket: 0,
+                waiting: VecDeque::new(),
+            })),
+        }
     }
 
     /// Waits for `permits`; more than there are in all counts as all.

@@ -78,7 +78,10 @@ pub(crate) fn check_header(block: &[u8], seed: SegmentSeed, base_offset: u64) ->
         return Err("this is no index file".into());
     }
     if header.version.get() > VERSION {
-        return Err(format!("the index has version {}; this build reads {VERSION}: use a newer one", header.version));
+        return Err(format!(
+            "the index has version {}; this build reads {VERSION}: use a newer one",
+            header.version
+        ));
     }
     if header.fingerprint.get() != seed.fingerprint() {
         return Err("the index belongs to another directory, partition or segment".into());
@@ -99,7 +102,12 @@ pub(crate) struct IndexBlock {
 
 impl IndexBlock {
     /// Reads block number `block` with `count` entries; the error is the position within the block that is wrong.
-    pub(crate) fn parse(bytes: &[u8], seed: SegmentSeed, block: u32, count: usize) -> Result<IndexBlock, usize> {
+    pub(crate) fn parse(
+        bytes: &[u8],
+        seed: SegmentSeed,
+        block: u32,
+        count: usize,
+    ) -> Result<IndexBlock, usize> {
         let first = block.wrapping_mul(INDEX_BLOCK_ENTRIES as u32);
         let mut entries = Vec::with_capacity(count.min(INDEX_BLOCK_ENTRIES));
         for i in 0..count.min(INDEX_BLOCK_ENTRIES) {

@@ -61,7 +61,12 @@ impl<H: Host> Segments<H> {
     }
 
     /// One block of an index file, whole.
-    pub(super) async fn index_bytes(&self, file: &H::File, base_offset: u64, position: u64) -> Checked<Bytes> {
+    pub(super) async fn index_bytes(
+        &self,
+        file: &H::File,
+        base_offset: u64,
+        position: u64,
+    ) -> Checked<Bytes> {
         let path = || self.path(base_offset, FileKind::Index);
         let bytes = file.read_at(position, BLOCK_BYTES).await;
         let bytes = bytes.map_err(|error| Fault::read(&path(), position, &error))?;

@@ -55,7 +55,17 @@ impl<'a, H: Host> Pieces<'a, H> {
     ) -> Pieces<'a, H> {
         let ahead_to = position.saturating_add(bytes as u64);
         let next = position - position % CHUNK;
-        Pieces { segments, host, budget, view, position, next, ahead_to, requests: VecDeque::new(), failed: None }
+        Pieces {
+            segments,
+            host,
+            budget,
+            view,
+            position,
+            next,
+            ahead_to,
+            requests: VecDeque::new(),
+            failed: None,
+        }
     }
 
     /// The next piece; none behind the last. The error is final.
@@ -147,13 +157,15 @@ impl<F: File> VerifiedRead<F> {
             let at = i * CHUNK_BYTES;
             let end = self.len.min(at + CHUNK_BYTES);
             let Some(chunk) = bytes.get(at..end) else {
-                let failed = Fault::new(&self.path, self.start + bytes.len() as u64, "the file ends too early");
+                let failed =
+                    Fault::new(&self.path, self.start + bytes.len() as u64, "the file ends too early");
                 bytes.truncate(at);
                 return (bytes, Some(failed));
             };
             let number = ((self.start + at as u64) / CHUNK) as u32;
             if crc32c_append(self.seed.chunk(number), chunk) != expected {
-                let failed = Fault::new(&self.path, self.start + at as u64, "the chunk does not match its checksum");
+                let failed =
+                    Fault::new(&self.path, self.start + at as u64, "the chunk does not match its checksum");
                 bytes.truncate(at);
                 return (bytes, Some(failed));
             }

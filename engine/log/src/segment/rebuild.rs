@@ -13,7 +13,7 @@ use super::spread::gather;
 use super::view::View;
 use bytes::Bytes;
 use flumen_io::{Access, Buf, Durability, File, Host};
-use flumen_model::batch::{Batches, BatchView};
+use flumen_model::batch::{BatchView, Batches};
 use flumen_model::limits::CHUNK_BYTES;
 use std::io;
 use std::path::Path;
@@ -41,7 +41,8 @@ impl<H: Host> Segments<H> {
         tracing::warn!(path = %path.display(), "the index is missing; it is rebuilt from the batches");
         let index = self.index_of(host, segment).await?;
         let new = rebuilt_index_path(&self.spec.dir, segment.base_offset);
-        let failed = |error: io::Error| Fault::new(&new, 0, format_args!("the index cannot be written ({error})"));
+        let failed =
+            |error: io::Error| Fault::new(&new, 0, format_args!("the index cannot be written ({error})"));
         let file = host.open(&new, Access::WRITE).await.map_err(failed)?;
         let mut buf = host.buf(index.len());
         buf.bytes_mut().copy_from_slice(&index);
@@ -110,7 +111,10 @@ impl Rebuild<'_> {
         let expected = self.active.as_ref().map_or(self.segment.base_offset, ActiveSegment::end_offset);
         let base_offset = batch.base_offset().0;
         let is_first = self.active.is_none();
-        if base_offset < expected || (is_first && base_offset > expected) || batch.next_offset().0 > self.segment.end_offset {
+        if base_offset < expected
+            || (is_first && base_offset > expected)
+            || batch.next_offset().0 > self.segment.end_offset
+        {
             return Err(self.wrong(position, format_args!("offset {base_offset} where {expected} is next")));
         }
         let batch = BatchRef {

@@ -103,10 +103,12 @@ impl<H: Host> Segments<H> {
     pub fn restore(spec: SegmentsSpec<H>, state: &SegmentsState) -> Segments<H> {
         let owner = spec.open_files.new_owner();
         let placed_end = state.active.as_ref().map(|active| active.end_offset());
-        let placed_end = placed_end.or(state.sealed.last().map(|last| last.end_offset)).unwrap_or(state.floor);
+        let placed_end =
+            placed_end.or(state.sealed.last().map(|last| last.end_offset)).unwrap_or(state.floor);
         let mut cache = Cache::new(placed_end);
         state.pending.iter().for_each(|batch| cache.push(batch.clone()));
-        let on_disk = !state.sealed.is_empty() || state.active.as_ref().is_some_and(|active| active.spread > 0);
+        let on_disk =
+            !state.sealed.is_empty() || state.active.as_ref().is_some_and(|active| active.spread > 0);
         let inner = Inner {
             floor: state.floor,
             end_offset: state.end_offset,

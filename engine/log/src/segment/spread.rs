@@ -222,7 +222,8 @@ impl<H: Host> Segments<H> {
     async fn create(&self, host: &H, base_offset: u64, kind: FileKind) -> Result<H::File> {
         self.make_dir(host).await?;
         let path = self.path(base_offset, kind);
-        let file = host.open(&path, Access::WRITE).await.map_err(|error| write_failed(&path, "create", &error))?;
+        let file =
+            host.open(&path, Access::WRITE).await.map_err(|error| write_failed(&path, "create", &error))?;
         self.spec.open_files.put(self.owner, base_offset, kind, file.clone());
         self.note_dirty_dir(&self.spec.dir);
         Ok(file)
@@ -285,7 +286,14 @@ impl<H: Host> Segments<H> {
         Ok(Writer::Open(file))
     }
 
-    async fn write(&self, file: &H::File, buf: H::Buf, at: u64, base_offset: u64, kind: FileKind) -> Result<()> {
+    async fn write(
+        &self,
+        file: &H::File,
+        buf: H::Buf,
+        at: u64,
+        base_offset: u64,
+        kind: FileKind,
+    ) -> Result<()> {
         let (result, _) = file.write_at(buf, at, Durability::Volatile).await;
         let dirty = &mut self.inner_mut().dirty;
         if !dirty.contains(&(base_offset, kind)) {
@@ -324,13 +332,18 @@ impl<H: Host> Segments<H> {
 
     async fn sync_all(&self, host: &H, dirty: &[(u64, FileKind)], dirs: &[std::path::PathBuf]) -> Result<()> {
         let failed = |path: &Path, error: &io::Error| {
-            Error::new(Code::LogFailed, format!("cannot make {} durable: {error}; restart the node", path.display()))
+            Error::new(
+                Code::LogFailed,
+                format!("cannot make {} durable: {error}; restart the node", path.display()),
+            )
         };
         for &(base_offset, kind) in dirty {
             let path = self.path(base_offset, kind);
             let file = match self.spec.open_files.get(self.owner, base_offset, kind) {
                 Some(file) => file,
-                None => host.open(&path, FileKind::WRITE_EXISTING).await.map_err(|error| failed(&path, &error))?,
+                None => {
+                    host.open(&path, FileKind::WRITE_EXISTING).await.map_err(|error| failed(&path, &error))?
+                }
             };
             file.sync_data().await.map_err(|error| failed(&path, &error))?;
         }

@@ -48,7 +48,9 @@ impl SegmentsState {
 
     /// The bytes of FORMAT-segments.md, "State".
     pub fn encode(&self) -> Bytes {
-        let mut out = BytesMut::with_capacity(64 + self.sealed.len() * SEALED_BYTES + 2 * INDEX_BLOCK_ENTRIES * ENTRY_BYTES);
+        let mut out = BytesMut::with_capacity(
+            64 + self.sealed.len() * SEALED_BYTES + 2 * INDEX_BLOCK_ENTRIES * ENTRY_BYTES,
+        );
         out.put_u16_le(VERSION);
         out.put_u16_le(if self.active.is_some() { HAS_ACTIVE } else { 0 });
         out.put_u64_le(self.floor);
@@ -85,25 +87,34 @@ impl SegmentsState {
         if version != VERSION {
             return Err(Error::new(
                 Code::Unsupported,
-                format!("the state of a partition's segments has version {version}; this build reads {VERSION}: use a newer one"),
+                format!(
+                    "the state of a partition's segments has version {version}; this build reads {VERSION}: use a newer one"
+                ),
             ));
         }
         let flags = reader.u16()?;
         let floor = reader.u64()?;
         let end_offset = reader.u64()?;
         let covered = (reader.u64()?, reader.u32()?);
-        let terms = (0..reader.count(TERM_BYTES)?).map(|_| term_run(&mut reader)).collect::<Result<Vec<_>>>()?;
-        let sealed = (0..reader.count(SEALED_BYTES)?).map(|_| sealed(&mut reader)).collect::<Result<Vec<_>>>()?;
+        let terms =
+            (0..reader.count(TERM_BYTES)?).map(|_| term_run(&mut reader)).collect::<Result<Vec<_>>>()?;
+        let sealed =
+            (0..reader.count(SEALED_BYTES)?).map(|_| sealed(&mut reader)).collect::<Result<Vec<_>>>()?;
         let active = match flags & HAS_ACTIVE != 0 {
             true => Some(Rc::new(active(&mut reader)?)),
             false => None,
         };
-        let pending = (0..reader.count(PENDING_BYTES_MIN)?).map(|_| pending(&mut reader)).collect::<Result<Vec<_>>>()?;
+        let pending = (0..reader.count(PENDING_BYTES_MIN)?)
+            .map(|_| pending(&mut reader))
+            .collect::<Result<Vec<_>>>()?;
         reader.end()?;
         let terms = Terms::from_runs(terms);
         let state = SegmentsState { floor, end_offset, covered, terms, sealed, active, pending };
         if flags & !HAS_ACTIVE != 0 || !state.is_sound() {
-            return Err(Error::new(Code::Corrupt, "the state of a partition's segments does not fit together"));
+            return Err(Error::new(
+                Code::Corrupt,
+                "the state of a partition's segments does not fit together",
+            ));
         }
         Ok(state)
     }
@@ -238,7 +249,9 @@ fn pending(reader: &mut Reader) -> Result<BatchRef> {
     let term = reader.u32()?;
     let bytes = Bytes::copy_from_slice(&reader.bytes()?);
     let batch = BatchView::parse(&bytes).ok().filter(|batch| batch.total_bytes() == bytes.len());
-    let batch = batch.ok_or_else(|| Error::new(Code::Corrupt, "a batch in the state of a partition's segments is damaged"))?;
+    let batch = batch.ok_or_else(|| {
+        Error::new(Code::Corrupt, "a batch in the state of a partition's segments is damaged")
+    })?;
     Ok(BatchRef {
         index,
         term,

@@ -13,9 +13,9 @@ use super::view::{EntryAt, View};
 use bytes::Bytes;
 use crc32c::crc32c_append;
 use flumen_io::{File, Host};
+use flumen_model::Offset;
 use flumen_model::batch::BatchView;
 use flumen_model::limits::CHUNK_BYTES;
-use flumen_model::Offset;
 use std::path::PathBuf;
 use std::time::Duration;
 use zerocopy::IntoBytes;
@@ -80,7 +80,15 @@ impl<H: Host> Segments<H> {
                 visitor.gap(Offset(expected), Offset(base_offset));
             }
             next_offset = Some(view.end_offset());
-            let check = Check { segments: self, host, budget, view, visitor, next_offset: base_offset, batches: Some(0) };
+            let check = Check {
+                segments: self,
+                host,
+                budget,
+                view,
+                visitor,
+                next_offset: base_offset,
+                batches: Some(0),
+            };
             check.run().await;
         }
     }
@@ -121,7 +129,8 @@ impl<H: Host, V: Visitor> Check<'_, H, V> {
         if let Some(position) = cutter.cut_off_at() {
             self.damaged(position, "the segment ends within a batch");
         } else if self.next_offset != self.view.end_offset() {
-            let what = format!("the segment ends at offset {}, not {}", self.next_offset, self.view.end_offset());
+            let what =
+                format!("the segment ends at offset {}, not {}", self.next_offset, self.view.end_offset());
             self.damaged(self.view.bytes(), what);
         } else {
             self.footer(&entries).await;
@@ -139,14 +148,16 @@ impl<H: Host, V: Visitor> Check<'_, H, V> {
             let entry = match self.view.entry_at(self.segments.spec.seed, chunk) {
                 EntryAt::Memory(entry) => Some(entry),
                 EntryAt::Block(block) if failed_block == Some(block) => None,
-                EntryAt::Block(block) => match self.segments.index_block(self.host, &self.view, block).await {
-                    Ok(block) => Some(block.entry(chunk)),
-                    Err(fault) => {
-                        failed_block = Some(block);
-                        self.report(fault);
-                        None
+                EntryAt::Block(block) => {
+                    match self.segments.index_block(self.host, &self.view, block).await {
+                        Ok(block) => Some(block.entry(chunk)),
+                        Err(fault) => {
+                            failed_block = Some(block);
+                            self.report(fault);
+                            None
+                        }
                     }
-                },
+                }
             };
             entries.push(entry);
         }
@@ -194,7 +205,9 @@ impl<H: Host, V: Visitor> Check<'_, H, V> {
     fn feed(&mut self, cutter: &mut Option<Cutter>, start: u64, bytes: Bytes, entry: Option<&IndexEntry>) {
         let mut piece = bytes;
         if cutter.is_none() {
-            let Some(entry) = entry.filter(|entry| entry.batches() > 0 && entry.position() >= start) else { return };
+            let Some(entry) = entry.filter(|entry| entry.batches() > 0 && entry.position() >= start) else {
+                return;
+            };
             let skip = (entry.position() - start) as usize;
             if skip >= piece.len() {
                 return;
@@ -211,7 +224,9 @@ impl<H: Host, V: Visitor> Check<'_, H, V> {
             let base_offset = batch.base_offset().0;
             let what = match batch.check_crc() {
                 Err(error) => error.message,
-                Ok(()) if base_offset < *next_offset => format!("offset {base_offset} where {next_offset} is next"),
+                Ok(()) if base_offset < *next_offset => {
+                    format!("offset {base_offset} where {next_offset} is next")
+                }
                 Ok(()) => {
                     if base_offset > *next_offset {
                         gaps.push((Offset(*next_offset), Offset(base_offset)));

@@ -1,6 +1,8 @@
 //! Rot, cut and missing files: reported with file and position, never served, and the rest unharmed.
 
-use super::support::{DIR, Found, batch, batches, budget, check_read, empty, outside, read_all, roll, run, spec};
+use super::support::{
+    DIR, Found, batch, batches, budget, check_read, empty, outside, read_all, roll, run, spec,
+};
 use crate::segment::{BatchRef, Segments, SegmentsState};
 use bytes::Bytes;
 use flumen_io::mem::{DiskOp, MemHost, MemWorld};
@@ -144,7 +146,10 @@ fn a_missing_or_short_file_is_damage_with_its_name_and_others_are_unharmed() {
         }
         let (errors, found) = look(&world, &state, &all);
         assert!(!found.damages.is_empty() && found.damages.iter().all(|damage| damage.file == path));
-        assert!(!errors.is_empty() && errors.iter().all(|e| e.code == Code::Corrupt && e.message.contains("21.log")));
+        assert!(
+            !errors.is_empty()
+                && errors.iter().all(|e| e.code == Code::Corrupt && e.message.contains("21.log"))
+        );
         assert!(errors.len() <= 21, "one segment of three");
         if cut_to == Some(70_000) {
             assert!(errors.len() < 15, "the chunk before the cut is served: {}", errors.len());
@@ -167,8 +172,11 @@ fn a_missing_index_of_a_sealed_segment_is_rebuilt_from_the_batches() {
     let all = batches(21, 900, 3000, true);
     let state = stored(&world, &all, 600_000);
     let before: Vec<_> = world.files();
-    let indexes: Vec<PathBuf> =
-        before.iter().map(|(path, _)| path.clone()).filter(|path| path.extension().is_some_and(|e| e == "idx")).collect();
+    let indexes: Vec<PathBuf> = before
+        .iter()
+        .map(|(path, _)| path.clone())
+        .filter(|path| path.extension().is_some_and(|e| e == "idx"))
+        .collect();
     assert!(indexes.len() > 2);
     indexes.iter().for_each(|path| remove(&world, path));
     let (errors, found) = look(&world, &state, &all);
@@ -246,7 +254,10 @@ fn a_failed_flush_is_never_retried() {
             assert_eq!(segments.sync(&host).await.expect_err("failed").code, Code::LogFailed);
         }
         segments.push(batch(11, 10, 1, 7_000, 0));
-        assert_eq!(segments.spread(&host, true, roll(1 << 20)).await.expect_err("failed").code, Code::LogFailed);
+        assert_eq!(
+            segments.spread(&host, true, roll(1 << 20)).await.expect_err("failed").code,
+            Code::LogFailed
+        );
         assert!(segments.state().covered_index() == 11, "the journal still has everything");
     });
 }

@@ -86,7 +86,10 @@ fn the_cache_serves_the_end_of_the_log_without_copies() {
             }
         }
         out.clear();
-        assert!(segments.cached(end, end, 100, &mut out) && out.is_empty(), "nothing at the end is an answer");
+        assert!(
+            segments.cached(end, end, 100, &mut out) && out.is_empty(),
+            "nothing at the end is an answer"
+        );
     });
 }
 
@@ -136,7 +139,8 @@ fn the_high_watermark_hides_what_is_behind_it() {
             let end = chance.below(segments.end_offset().0 + 1);
             let from = chance.below(end + 1);
             let bytes_max = chance.below(300_000) as usize;
-            let got = segments.read(&host, &budget(), Offset(from), Offset(end), bytes_max).await.expect("intact");
+            let got =
+                segments.read(&host, &budget(), Offset(from), Offset(end), bytes_max).await.expect("intact");
             check_read(&all, from, end, bytes_max, &got);
         }
     });
@@ -190,9 +194,17 @@ fn retention_names_whole_segments() {
         assert_eq!(segments.expired(now, None, None), None);
         let by_time = |now, ms| segments.expired(UnixMillis(now), Some(ms), None);
         assert_eq!(by_time(10_000, 20_000), None);
-        assert_eq!(by_time(10_000, 7_000), Some(Offset(2)), "times 0 to 2,000 are too old, a segment has two");
+        assert_eq!(
+            by_time(10_000, 7_000),
+            Some(Offset(2)),
+            "times 0 to 2,000 are too old, a segment has two"
+        );
         assert_eq!(by_time(10_000, 6_000), Some(Offset(4)));
-        assert_eq!(by_time(1_000_000, 1_000), Some(Offset(10)), "everything is too old, the active one included");
+        assert_eq!(
+            by_time(1_000_000, 1_000),
+            Some(Offset(10)),
+            "everything is too old, the active one included"
+        );
         let by_size = |bytes| segments.expired(now, None, Some(bytes));
         assert_eq!(by_size(segments.stored_bytes()), None);
         assert_eq!(by_size(320_000), Some(Offset(2)), "as long as so much is left");

@@ -5,8 +5,8 @@ use super::recorder::Recorder;
 use super::support::{Chance, Found, batches, budget, check_read, read_all, roll, spec};
 use crate::segment::{BatchRef, Segments, SegmentsState};
 use bytes::Bytes;
-use flumen_io::Machine;
 use flumen_io::mem::{MemMachine, MemWorld};
+use flumen_io::{Host, Machine};
 use flumen_model::Offset;
 use std::sync::mpsc::{self, Sender};
 
@@ -42,6 +42,7 @@ impl Life {
         }
         for _ in 0..self.steps {
             self.step(&host, &segments).await;
+            host.yield_now().await;
         }
         self.check(&host, &segments).await;
         self.journal.finished = true;
@@ -106,7 +107,13 @@ impl Life {
         let to = from + self.chance.below(end - from + 1);
         let bytes_max = self.chance.below(200_000) as usize;
         let got = segments.read(host, &budget(), Offset(from), Offset(to), bytes_max).await;
-        check_read(&self.all[..self.journal.pushed], from, to, bytes_max, &got.expect("everything is intact"));
+        check_read(
+            &self.all[..self.journal.pushed],
+            from,
+            to,
+            bytes_max,
+            &got.expect("everything is intact"),
+        );
     }
 
     async fn check(&self, host: &Recorder, segments: &Segments<Recorder>) {
@@ -130,8 +137,14 @@ fn survives(seed: u64) {
         let is_last = life == 5;
         // All but the last one are killed.
         let steps = if is_last { 40 } else { u64::MAX };
-        let one =
-            Life { all: all.clone(), journal: journal.clone(), chance: life_chance, segment_bytes, steps, tell };
+        let one = Life {
+            all: all.clone(),
+            journal: journal.clone(),
+            chance: life_chance,
+            segment_bytes,
+            steps,
+            tell,
+        };
         let mut machine = MemMachine::new(world.clone(), chance.next()).poll_budget(5_000_000);
         if !is_last {
             machine = machine.stop_after_polls(chance.below(500));

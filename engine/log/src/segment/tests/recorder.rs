@@ -105,7 +105,10 @@ impl Host for Recorder {
     fn entropy(&self) -> u64 {
         self.inner.entropy()
     }
-    fn spawn<T: 'static>(&self, future: impl Future<Output = T> + 'static) -> impl Future<Output = T> + 'static {
+    fn spawn<T: 'static>(
+        &self,
+        future: impl Future<Output = T> + 'static,
+    ) -> impl Future<Output = T> + 'static {
         self.inner.spawn(future)
     }
     fn sleep(&self, wait: Duration) -> impl Future<Output = ()> + 'static {
@@ -120,7 +123,10 @@ impl Host for Recorder {
     fn sender<T: Send + 'static>(&self, half: MemTxHalf<T>) -> impl Future<Output = MemSender<T>> + 'static {
         self.inner.sender(half)
     }
-    fn receiver<T: Send + 'static>(&self, half: MemRxHalf<T>) -> impl Future<Output = MemReceiver<T>> + 'static {
+    fn receiver<T: Send + 'static>(
+        &self,
+        half: MemRxHalf<T>,
+    ) -> impl Future<Output = MemReceiver<T>> + 'static {
         self.inner.receiver(half)
     }
     fn buf(&self, len: usize) -> MemBuf {

@@ -40,11 +40,18 @@ impl Chance {
 }
 
 /// A batch of `records` records whose values have `value_bytes` bytes that differ from batch to batch.
-pub(super) fn batch(index: u64, base_offset: u64, records: u64, value_bytes: usize, timestamp: i64) -> BatchRef {
+pub(super) fn batch(
+    index: u64,
+    base_offset: u64,
+    records: u64,
+    value_bytes: usize,
+    timestamp: i64,
+) -> BatchRef {
     let mut builder = BatchBuilder::new(4 << 20, Compression::None).expect("no codec is needed");
     let mut chance = Chance(index ^ 0xabcd);
     for _ in 0..records {
-        let mut value: Vec<u8> = (0..value_bytes.div_ceil(8)).flat_map(|_| chance.next().to_le_bytes()).collect();
+        let mut value: Vec<u8> =
+            (0..value_bytes.div_ceil(8)).flat_map(|_| chance.next().to_le_bytes()).collect();
         value.truncate(value_bytes);
         builder.append(UnixMillis(timestamp), None, Some(&value), &[]).expect("fits");
     }
@@ -155,22 +162,37 @@ pub(super) fn check_read(all: &[BatchRef], from: u64, end: u64, bytes_max: usize
     let first = all.partition_point(|batch| batch.last_offset < from);
     let mut expected = all[first..].iter().take_while(|batch| batch.last_offset < end).peekable();
     let got: Vec<u8> = got.iter().flat_map(|run| run.iter().copied()).collect();
-    assert_eq!(got.is_empty(), expected.peek().is_none(), "from {from} to {end}: something exactly when there is");
+    assert_eq!(
+        got.is_empty(),
+        expected.peek().is_none(),
+        "from {from} to {end}: something exactly when there is"
+    );
     let mut at = 0;
     while at < got.len() {
         let batch = expected.next().expect("no more than there is");
-        assert!(got[at..].starts_with(&batch.bytes), "from {from}: the batch at {} comes next", batch.base_offset);
+        assert!(
+            got[at..].starts_with(&batch.bytes),
+            "from {from}: the batch at {} comes next",
+            batch.base_offset
+        );
         at += batch.bytes.len();
         assert!(at <= bytes_max || at == batch.bytes.len(), "one batch or within the limit");
     }
 }
 
 /// Reads everything from `from` on and checks each part.
-pub(super) async fn read_all<H: Host>(host: &H, segments: &Segments<H>, all: &[BatchRef], from: u64, bytes_max: usize) {
+pub(super) async fn read_all<H: Host>(
+    host: &H,
+    segments: &Segments<H>,
+    all: &[BatchRef],
+    from: u64,
+    bytes_max: usize,
+) {
     let end = segments.end_offset();
     let mut next = from;
     while next < end.0 {
-        let got = segments.read(host, &budget(), Offset(next), end, bytes_max).await.expect("everything is intact");
+        let got =
+            segments.read(host, &budget(), Offset(next), end, bytes_max).await.expect("everything is intact");
         check_read(all, next, end.0, bytes_max, &got);
         if got.is_empty() {
             break;

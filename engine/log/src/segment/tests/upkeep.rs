@@ -1,6 +1,8 @@
 //! Times, trims, trash, orphans, concurrent use: what goes on around spreading and reading.
 
-use super::support::{Chance, DIR, Found, batch, batches, budget, check_read, empty, read_all, roll, run, spec};
+use super::support::{
+    Chance, DIR, Found, batch, batches, budget, check_read, empty, read_all, roll, run, spec,
+};
 use crate::segment::{BatchRef, ReadBudget, Segments, SegmentsState, delete_all, empty_trash};
 use flumen_io::Host;
 use flumen_io::mem::MemWorld;
@@ -11,7 +13,9 @@ use std::rc::Rc;
 
 #[test]
 fn time_lookup_agrees_with_brute_force() {
-    for (seed, segment_bytes, restored) in [(1, 100_000, false), (2, 64 << 20, false), (3, 300_000, true), (4, 64 << 20, true)] {
+    for (seed, segment_bytes, restored) in
+        [(1, 100_000, false), (2, 64 << 20, false), (3, 300_000, true), (4, 64 << 20, true)]
+    {
         let world = MemWorld::new();
         let all = batches(seed, 700, 3000, true);
         run(&world, 1, move |host| async move {
@@ -21,16 +25,21 @@ fn time_lookup_agrees_with_brute_force() {
             segments.spread(&host, true, roll(segment_bytes)).await.expect("space");
             segments.evict(usize::MAX);
             if restored {
-                segments = Segments::restore(spec(), &SegmentsState::decode(segments.state().encode()).expect("intact"));
+                segments = Segments::restore(
+                    spec(),
+                    &SegmentsState::decode(segments.state().encode()).expect("intact"),
+                );
             }
             new.iter().for_each(|batch| segments.push(batch.clone()));
             let mut chance = Chance(seed);
             for _ in 0..300 {
                 let timestamp = 999_800 + chance.below(7_600) as i64;
                 let from = chance.below(3) * chance.below(segments.end_offset().0 + 1) / 2;
-                let found = segments.offset_for_time(&host, &budget(), Offset(from), UnixMillis(timestamp)).await;
+                let found =
+                    segments.offset_for_time(&host, &budget(), Offset(from), UnixMillis(timestamp)).await;
                 let expected = all.iter().find(|b| b.last_offset >= from && b.max_timestamp >= timestamp);
-                let expected = expected.map(|b| (Offset(b.base_offset.max(from)), UnixMillis(b.max_timestamp)));
+                let expected =
+                    expected.map(|b| (Offset(b.base_offset.max(from)), UnixMillis(b.max_timestamp)));
                 assert_eq!(found.expect("intact"), expected, "seed {seed}, time {timestamp} from {from}");
             }
             let max = all.iter().map(|batch| batch.max_timestamp).max().map(UnixMillis);
@@ -49,18 +58,32 @@ fn trim_deletes_whole_segments_and_the_rest_stays() {
         segments.spread(&host, true, roll(150_000)).await.expect("space");
         segments.evict(usize::MAX);
         segments.trim(&host, Offset(30)).await.expect("deletes");
-        assert_eq!((segments.start_offset(), segments.segments()), (Offset(21), 2), "offset 30 is in the second");
+        assert_eq!(
+            (segments.start_offset(), segments.segments()),
+            (Offset(21), 2),
+            "offset 30 is in the second"
+        );
         read_all(&host, &segments, &all, 21, 50_000).await;
         let below = segments.read(&host, &budget(), Offset(20), Offset(60), 1).await.expect_err("gone");
         assert_eq!(below.code, Code::OffsetOutOfRange);
-        assert_eq!(host.list_dir(Path::new(DIR)).await.expect("there").len(), 3, "two of the sealed, one active");
+        assert_eq!(
+            host.list_dir(Path::new(DIR)).await.expect("there").len(),
+            3,
+            "two of the sealed, one active"
+        );
         segments.trim(&host, Offset(60)).await.expect("deletes");
-        assert_eq!((segments.start_offset(), segments.segments(), segments.stored_bytes()), (Offset(60), 0, 0));
+        assert_eq!(
+            (segments.start_offset(), segments.segments(), segments.stored_bytes()),
+            (Offset(60), 0, 0)
+        );
         assert!(host.list_dir(Path::new(DIR)).await.expect("there").is_empty());
         segments.push(batch(61, 60, 1, 9_000, 0));
         segments.spread(&host, true, roll(150_000)).await.expect("space");
         segments.evict(usize::MAX);
-        assert_eq!(segments.read(&host, &budget(), Offset(60), Offset(61), 1).await.expect("stored").len(), 1);
+        assert_eq!(
+            segments.read(&host, &budget(), Offset(60), Offset(61), 1).await.expect("stored").len(),
+            1
+        );
     });
 }
 
@@ -175,7 +198,8 @@ fn readers_spreader_and_trimmer_do_not_disturb_each_other() {
             let log_start = Rc::new(Cell::new(0));
             let mut tasks = Vec::new();
             for reader in 0..4 {
-                let (host, segments, all, log_start) = (host.clone(), segments.clone(), all.clone(), log_start.clone());
+                let (host, segments, all, log_start) =
+                    (host.clone(), segments.clone(), all.clone(), log_start.clone());
                 tasks.push(Box::pin(host.clone().spawn(async move {
                     let mut chance = Chance(seed ^ reader);
                     for _ in 0..150 {
