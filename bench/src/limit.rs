@@ -72,6 +72,7 @@ impl Limit {
         };
         let bases: Vec<String> = self.bases.iter().filter_map(Base::text).collect();
         match bases.as_slice() {
+            [] if self.figure.is_latency() => format!("{} {figure} in µs", self.part),
             [] => format!("{} {figure}", self.part),
             [one] => format!("{} {figure} ÷ {one}", self.part),
             several => format!("{} {figure} ÷ min({})", self.part, several.join(", ")),

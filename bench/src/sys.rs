@@ -44,10 +44,28 @@ pub(crate) fn fine_timers() -> io::Result<()> {
 /// `wait` is over.
 pub(crate) fn wait_ready(socket: &impl AsFd, writable: bool, wait: Duration) -> io::Result<()> {
     let events = if writable { libc::POLLIN | libc::POLLOUT } else { libc::POLLIN };
-    let mut entry = libc::pollfd { fd: socket.as_fd().as_raw_fd(), events, revents: 0 };
+    poll(&mut [entry(socket, events)], wait)
+}
+
+/// Waits until one of `sockets` has bytes to read or is closed, or `wait` is over.
+pub(crate) fn wait_any<'a, S: AsFd + 'a>(
+    sockets: impl Iterator<Item = &'a S>,
+    wait: Duration,
+) -> io::Result<()> {
+    let mut entries: Vec<libc::pollfd> = sockets.map(|socket| entry(socket, libc::POLLIN)).collect();
+    poll(&mut entries, wait)
+}
+
+fn entry(socket: &impl AsFd, events: i16) -> libc::pollfd {
+    libc::pollfd { fd: socket.as_fd().as_raw_fd(), events, revents: 0 }
+}
+
+fn poll(entries: &mut [libc::pollfd], wait: Duration) -> io::Result<()> {
     let wait = libc::timespec { tv_sec: wait.as_secs() as i64, tv_nsec: i64::from(wait.subsec_nanos()) };
-    // SAFETY: one entry and one timespec, both alive across the call; a null signal mask means "unchanged".
-    let code = unsafe { libc::ppoll(&raw mut entry, 1, &raw const wait, std::ptr::null()) };
+    // SAFETY: the entries and the timespec live across the call; a null signal mask means "unchanged". The callers
+    // borrow the sockets, so their descriptors stay open.
+    let code =
+        unsafe { libc::ppoll(entries.as_mut_ptr(), entries.len() as u64, &raw const wait, std::ptr::null()) };
     match code {
         0.. => Ok(()),
         _ => match io::Error::last_os_error() {

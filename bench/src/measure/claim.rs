@@ -95,15 +95,6 @@ impl Claim {
         }
         self
     }
-
-    /// The limit as a sign and a number: `≤ 1.2`.
-    pub fn limit_text(&self) -> String {
-        let sign = match self.sense {
-            Sense::AtMost => '≤',
-            Sense::AtLeast => '≥',
-        };
-        format!("{sign} {}", self.limit)
-    }
 }
 
 impl Verdict {

@@ -56,6 +56,13 @@ pub enum Figure {
     Bytes,
 }
 
+impl Figure {
+    /// Whether it is a latency: then 0 means that nothing was measured, and not that it was fast.
+    pub fn is_latency(self) -> bool {
+        matches!(self, Figure::P50 | Figure::P99 | Figure::P999)
+    }
+}
+
 impl Figures {
     /// One figure by its name.
     pub fn get(&self, figure: Figure) -> f64 {

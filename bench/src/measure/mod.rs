@@ -14,7 +14,7 @@ pub use accounts::{Account, Watch};
 pub use claim::{Claim, Sense, Verdict};
 pub use figures::{Figures, Ratios};
 pub use histogram::{Histogram, Point};
-pub use journal::{JournalCounters, JournalTurns};
+pub use journal::{JournalTurns, ServerCounters};
 pub use rounds::{Part, Sample, Series, run_rounds};
 pub use spread::Spread;
 pub use stalls::{Event, Stall, Stalls};

@@ -92,12 +92,16 @@ impl Series {
     /// median of maxima hides the worst.
     pub fn figures(&self) -> Figures {
         let rounds: Vec<Figures> = self.samples.iter().map(Sample::figures).collect();
-        let median = |get: fn(&Figures) -> f64| Spread::of(rounds.iter().map(get)).map_or(0.0, |s| s.median);
+        let middle = |values: Vec<f64>| Spread::of(values).map_or(0.0, |spread| spread.median);
+        let median = |get: fn(&Figures) -> f64| middle(rounds.iter().map(get).collect());
+        // A round without a latency says nothing about latencies.
+        let timed =
+            |get: fn(&Figures) -> f64| middle(rounds.iter().filter(|f| f.has_latency()).map(get).collect());
         Figures {
-            p50_us: median(|f| f.p50_us),
-            p99_us: median(|f| f.p99_us),
-            p999_us: median(|f| f.p999_us),
-            p9999_us: median(|f| f.p9999_us),
+            p50_us: timed(|f| f.p50_us),
+            p99_us: timed(|f| f.p99_us),
+            p999_us: timed(|f| f.p999_us),
+            p9999_us: timed(|f| f.p9999_us),
             max_us: rounds.iter().map(|f| f.max_us).fold(0.0, f64::max),
             records_per_s: median(|f| f.records_per_s),
             bytes_per_s: median(|f| f.bytes_per_s),
@@ -108,7 +112,8 @@ impl Series {
 
     /// How far the rounds lie apart in one figure.
     pub fn spread(&self, figure: Figure) -> Option<Spread> {
-        Spread::of(self.samples.iter().map(|sample| sample.figures().get(figure)))
+        let values = self.samples.iter().map(|sample| sample.figures().get(figure));
+        Spread::of(values.filter(|value| *value > 0.0 || !figure.is_latency()))
     }
 
     /// All latencies of all rounds.
@@ -135,10 +140,12 @@ impl Series {
     }
 
     /// This part's figure as a multiple of what `base` says for a round (by number, from 0). Rounds with a base of
-    /// zero or less are left out.
+    /// zero or less are left out, and so are those in which this part has no such latency: they must not pass for fast.
     pub fn ratios_to(&self, figure: Figure, base: impl Fn(usize) -> f64) -> Vec<f64> {
         let values = self.samples.iter().map(|sample| sample.figures().get(figure)).enumerate();
-        values.map(|(round, value)| (value, base(round))).filter(|r| r.1 > 0.0).map(|r| r.0 / r.1).collect()
+        let pairs = values.map(|(round, value)| (value, base(round)));
+        let told = pairs.filter(|(value, base)| *base > 0.0 && (*value > 0.0 || !figure.is_latency()));
+        told.map(|(value, base)| value / base).collect()
     }
 }
 

@@ -88,3 +88,17 @@ fn a_base_without_latencies_gives_no_ratio_instead_of_infinity() {
     assert!(result.ratios(&stream, Figure::P50).is_empty());
     assert_eq!(Ratios::of(&result, &stream, &stream), Ratios::default());
 }
+
+#[test]
+fn a_round_that_measured_nothing_does_not_pass_for_a_fast_one() {
+    let result = series(&[&[20], &[], &[30]]);
+    let floor = series(&[&[10], &[10], &[10]]);
+    assert_eq!(result.ratios(&floor, Figure::P50).len(), 2, "and so a claim has a round less");
+    assert!((result.figures().p50_us - 25.0).abs() < 0.1);
+    assert!(result.spread(Figure::P50).unwrap().min > 0.0);
+    assert_eq!(
+        result.ratios(&floor, Figure::Records),
+        [1.0, 0.0, 1.0],
+        "no records are a bad round and count"
+    );
+}

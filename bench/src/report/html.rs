@@ -109,9 +109,9 @@ fn claims(page: &mut String, document: &Document) {
             Verdict::TooFewRounds | Verdict::EmptyJournal => "open",
         };
         let _ =
-            write!(page, "<tr><td>{}</td><td class=\"n\">{}</td>", escape(&claim.name), claim.limit_text());
-        let _ = write!(page, "<td class=\"n\"><b>{}</b></td>", units::digits(median));
-        let _ = write!(page, "<td class=\"n dim\">{} – {}</td>", units::digits(min), units::digits(max));
+            write!(page, "<tr><td>{}</td><td class=\"n\">{}</td>", escape(&claim.name), units::limit(claim));
+        let _ = write!(page, "<td class=\"n\"><b>{}</b></td>", units::value(median));
+        let _ = write!(page, "<td class=\"n dim\">{} – {}</td>", units::value(min), units::value(max));
         let _ = write!(page, "<td>{}</td><td><span class=\"pill {class}\">", range(claim));
         let _ = write!(page, "{}</span></td></tr>", claim.verdict.text());
     }
@@ -245,7 +245,10 @@ fn stalls(page: &mut String, document: &Document) {
     if document.stalls.is_empty() {
         return;
     }
-    let _ = write!(page, "<section><h2>Longest stalls</h2><div class=\"scroll\"><table><thead><tr>");
+    let _ = write!(
+        page,
+        "<section><h2>Longest stalls</h2><div class=\"scroll\"><table class=\"narrow\"><thead><tr>"
+    );
     let _ = write!(
         page,
         "<th class=\"n\">at</th><th class=\"n\">length</th><th>beside it</th></tr></thead><tbody>"

@@ -68,9 +68,9 @@ fn claims(document: &Document) -> Vec<Vec<String>> {
         let spread = claim.measured;
         rows.push(vec![
             claim.name.clone(),
-            claim.limit_text(),
-            units::digits(spread.median),
-            format!("{} – {}", units::digits(spread.min), units::digits(spread.max)),
+            units::limit(claim),
+            units::value(spread.median),
+            format!("{} – {}", units::value(spread.min), units::value(spread.max)),
             claim.verdict.text().to_owned(),
         ]);
     }

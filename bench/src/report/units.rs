@@ -1,5 +1,7 @@
 //! Numbers for people: three digits and a unit. It must never be used where a program reads.
 
+use crate::measure::{Claim, Sense};
+
 /// A latency: `98.4 µs`, `1.95 ms`, `3.5 s`; a dash for none.
 pub(crate) fn latency(us: f64) -> String {
     match us {
@@ -39,6 +41,20 @@ pub(crate) fn share(of_one: f64) -> String {
 /// A multiple: `1.08`; a dash for none.
 pub(crate) fn multiple(n: f64) -> String {
     if n <= 0.0 { "–".to_owned() } else { digits(n) }
+}
+
+/// A claim's value: a multiple, or something large in its own unit.
+pub(crate) fn value(n: f64) -> String {
+    if n >= 10_000.0 { rate(n) } else { digits(n) }
+}
+
+/// A claim's limit as a sign and a value: `≤ 1.20`.
+pub(crate) fn limit(claim: &Claim) -> String {
+    let sign = match claim.sense {
+        Sense::AtMost => '≤',
+        Sense::AtLeast => '≥',
+    };
+    format!("{sign} {}", value(claim.limit))
 }
 
 /// Three digits, more only in front of the point.

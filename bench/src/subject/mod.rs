@@ -1,11 +1,19 @@
 //! The product under test, as the load verbs see it: a node that takes producers and readers and tells its
 //! counters. The client stands behind these traits; nothing here may know the protocol.
 
+pub mod child;
+pub mod native;
 pub mod parts;
+mod progress;
+mod reading;
 pub mod restart;
+mod target;
+mod watching;
+
+pub use child::ChildNodes;
 
 use crate::drive::Target;
-use crate::measure::{Event, JournalCounters};
+use crate::measure::ServerCounters;
 use flumen_model::error::Result;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -66,10 +74,7 @@ pub trait Node: Send + Sync {
     fn reader(&self, topic: &str) -> Result<Box<dyn Reader>>;
 
     /// Its counters now.
-    fn counters(&self) -> Result<JournalCounters>;
-
-    /// What it did since `back` ago that may hold up appends; times count from then.
-    fn events(&self, back: Duration) -> Result<Vec<Event>>;
+    fn counters(&self) -> Result<ServerCounters>;
 
     /// Ends its process at once (kill -9). A node that this program did not start refuses.
     fn kill(&self) -> Result<()>;

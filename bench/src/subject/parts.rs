@@ -1,8 +1,9 @@
 //! Parts that load a node: closed, open, reading, both at once. They must never prepare or clean within the
 //! measured time.
 
+use super::watching::watch;
 use super::{Load, Node, Taken};
-use crate::drive::{Closed, Open, run_closed, run_open};
+use crate::drive::{Closed, Open, OpenRun, run_closed, run_open};
 use crate::floor::Stage;
 use crate::floor::stage::{on_cpu, warm_up};
 use crate::measure::{Part, Sample};
@@ -109,13 +110,18 @@ impl Produce {
     fn open(&self, rate: f64, length: Duration) -> Result<Sample> {
         let load = Open { rate, warm_up: warm_up(length), length, slices: SLICES, stalls: STALLS };
         let mut target = self.scene.node.producer(&self.load)?;
-        let began = Instant::now();
-        let run = run_open(target.as_mut(), load)?;
-        // The node tells its events since a moment; stalls count from the end of the warm-up.
-        let back = began.elapsed().saturating_sub(load.warm_up);
-        let mut sample = run.sample;
-        sample.stalls = run.stalls.explained_by(&self.scene.node.events(back)?);
-        Ok(sample)
+        let over = AtomicBool::new(false);
+        // Stalls count from the end of the warm-up, and so must what is held against them.
+        let start = Instant::now() + load.warm_up;
+        thread::scope(|scope| {
+            let watching = scope.spawn(|| watch(self.scene.node.as_ref(), start, &over));
+            let run = run_open(target.as_mut(), load);
+            over.store(true, Ordering::Relaxed);
+            let events = watching.join().expect("a panic of the watcher ends the run")?;
+            let OpenRun { mut sample, stalls, .. } = run?;
+            sample.stalls = stalls.explained_by(&events);
+            Ok(sample)
+        })
     }
 
     fn beside(&self, rate: f64, topic: &str, length: Duration) -> Result<Sample> {

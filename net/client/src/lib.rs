@@ -4,8 +4,15 @@
 
 pub mod blocking;
 pub mod core;
+mod record;
 mod settings;
+mod tokio_face;
 
 pub use flumen_model as model;
 pub use flumen_wire as wire;
+pub use crate::core::admin::{Subscription, TopicDescription};
+pub use crate::core::producer::ProducerSettings;
+pub use crate::core::subscriber::{OutOfRange, Start, SubscriberSettings};
+pub use record::{Header, NewRecord, Record, RecordMetadata};
 pub use settings::Settings;
+pub use tokio_face::{Admin, Client, Delivery, Producer, Subscriber};

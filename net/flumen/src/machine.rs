@@ -15,7 +15,7 @@ pub(crate) type Machine = GlommioMachine;
 
 /// Why this machine cannot run a node, if so.
 pub(crate) fn check() -> Result<()> {
-    preflight().map_err(|message| Error::new(Code::Unsupported, message))
+    preflight().map(drop).map_err(|message| Error::new(Code::Unsupported, message))
 }
 
 /// The CPUs that `cores` of the configuration means.

@@ -51,6 +51,8 @@ pub(crate) struct Footer {
     crc: U32,
 }
 
+const _: () = assert!(size_of::<Header>() == 32 && size_of::<Footer>() == 88, "FORMAT-segments.md");
+
 /// Where a block of entries begins in the file.
 pub(crate) fn block_position(block: u32) -> u64 {
     (u64::from(block) + 1) * BLOCK_BYTES as u64

@@ -22,6 +22,7 @@ mod seed;
 mod segments;
 mod spread;
 mod state;
+mod sync;
 mod terms;
 mod time;
 mod trim;

@@ -37,8 +37,10 @@ pub(crate) struct Pieces<'a, H: Host> {
     position: u64,
     /// The next chunk to request.
     next: u64,
-    /// Requests ahead of the reader end here; beyond it, one at a time.
+    /// Requests ahead of the reader end here.
     ahead_to: u64,
+    /// How much further that moves when the reader gets there and wants more.
+    more: u64,
     requests: VecDeque<Request>,
     failed: Option<Fault>,
 }
@@ -63,6 +65,7 @@ impl<'a, H: Host> Pieces<'a, H> {
             position,
             next,
             ahead_to,
+            more: CHUNK,
             requests: VecDeque::new(),
             failed: None,
         }
@@ -94,14 +97,16 @@ impl<'a, H: Host> Pieces<'a, H> {
     }
 
     async fn request_ahead(&mut self) -> Checked<()> {
-        let disk_end = self.view.disk_blocks();
-        while self.next < disk_end
-            && (self.requests.is_empty()
-                || (self.next < self.ahead_to && self.requests.len() < self.budget.requests_in_flight()))
-        {
-            let wanted = self.ahead_to.saturating_sub(self.next).next_multiple_of(CHUNK).max(CHUNK);
-            let request_bytes = (self.budget.request_bytes() as u64 / CHUNK * CHUNK).max(CHUNK);
-            let len = wanted.min(request_bytes).min(disk_end - self.next);
+        let request_bytes = (self.budget.request_bytes() as u64 / CHUNK * CHUNK).max(CHUNK);
+        if self.requests.is_empty() && self.next >= self.ahead_to {
+            self.ahead_to = self.next + self.more;
+            self.more = request_bytes;
+        }
+        let end = self.ahead_to.min(self.view.disk_blocks());
+        while self.next < end && self.requests.len() < self.budget.requests_in_flight() {
+            // Whole chunks, since checksums cover no less; the last one is as long as it is.
+            let wanted = (end - self.next).next_multiple_of(CHUNK).min(request_bytes);
+            let len = wanted.min(self.view.disk_blocks() - self.next);
             let request = self.request(self.next, len as usize).await?;
             self.requests.push_back(request);
             self.next += len;

@@ -34,7 +34,7 @@ impl<H: Host> Segments<H> {
     pub(super) async fn rebuild_index(&self, host: &H, segment: &SealedSegment) -> Checked<()> {
         let _turn = self.turn.enter(1).await;
         let path = self.path(segment.base_offset, FileKind::Index);
-        let is_listed = self.inner().sealed.contains(segment);
+        let is_listed = !self.inner().retired && self.inner().sealed.contains(segment);
         if !is_listed || host.path_kind(&path).await.is_ok() {
             return Ok(());
         }

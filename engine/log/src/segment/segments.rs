@@ -74,6 +74,8 @@ pub(super) struct Inner {
     pub(super) dir_made: bool,
     /// A flush failed: nobody knows what is on disk.
     pub(super) failed: bool,
+    /// The partition is being deleted: nothing is written any more.
+    pub(super) retired: bool,
 }
 
 impl<H: Host> Segments<H> {
@@ -122,6 +124,7 @@ impl<H: Host> Segments<H> {
             dirty_dirs: Vec::new(),
             dir_made: on_disk,
             failed: false,
+            retired: false,
         };
         Segments { spec, owner, inner: RefCell::new(inner), turn: Gate::new(1) }
     }
@@ -276,6 +279,14 @@ impl<H: Host> Segments<H> {
             by_size += 1;
         }
         by_time.max(by_size).checked_sub(1).map(|last| Offset(inner.sealed[last].end_offset))
+    }
+
+    /// Ends all writing, for a partition that is about to be deleted: waits for what is under way; from then on
+    /// spreads, syncs and trims do nothing. Then its directory may go.
+    pub async fn retire(&self) {
+        let _turn = self.turn.enter(1).await;
+        self.inner_mut().retired = true;
+        self.spec.open_files.forget_owner(self.owner);
     }
 
     pub(super) fn check_failed(&self) -> Result<()> {

@@ -8,8 +8,8 @@ use super::segments::Segments;
 use crate::RollLimits;
 use bytes::Bytes;
 use flumen_io::{Access, Buf, Durability, File, Host};
+use flumen_model::Result;
 use flumen_model::limits::{CHUNK_BYTES, WRITE_GROUP_BYTES_MAX};
-use flumen_model::{Code, Error, Result};
 use std::io;
 use std::path::Path;
 use std::rc::Rc;
@@ -61,6 +61,9 @@ impl<H: Host> Segments<H> {
         let _turn = self.turn.enter(1).await;
         self.check_failed()?;
         let mut done = SpreadDone::default();
+        if self.inner().retired {
+            return Ok(done);
+        }
         let mut left = self.inner().cache.pending_bytes() + WRITE_GROUP_BYTES_MAX as u64;
         while left > 0 {
             match self.plan(roll) {
@@ -250,13 +253,6 @@ impl<H: Host> Segments<H> {
         Ok(())
     }
 
-    pub(super) fn note_dirty_dir(&self, dir: &Path) {
-        let dirs = &mut self.inner_mut().dirty_dirs;
-        if !dir.as_os_str().is_empty() && !dirs.iter().any(|known| known == dir) {
-            dirs.push(dir.to_owned());
-        }
-    }
-
     async fn allocate(&self, file: &H::File, base_offset: u64, end: u64, segment_bytes: u64) -> Result<()> {
         let allocated = self.inner().allocated.expect("known since the file was opened");
         if end <= allocated {
@@ -306,51 +302,6 @@ impl<H: Host> Segments<H> {
     async fn cut(&self, file: &H::File, base_offset: u64, kind: FileKind, len: u64) -> Result<()> {
         let result = file.truncate(len).await;
         result.map_err(|error| write_failed(&self.path(base_offset, kind), "cut", &error))
-    }
-
-    /// Makes everything spread so far durable: files, index blocks, names. After an error nobody knows what is on
-    /// disk: this partition's log has failed, and neither spreads nor syncs again before a restart.
-    pub async fn sync(&self, host: &H) -> Result<()> {
-        let _turn = self.turn.enter(1).await;
-        self.check_failed()?;
-        // The lists stay until all is done: when this wait is dropped, the next sync does it again.
-        let (dirty, dirs) = {
-            let inner = self.inner();
-            (inner.dirty.clone(), inner.dirty_dirs.clone())
-        };
-        let result = self.sync_all(host, &dirty, &dirs).await;
-        let inner = &mut *self.inner_mut();
-        match &result {
-            Ok(()) => {
-                inner.dirty.clear();
-                inner.dirty_dirs.clear();
-            }
-            Err(_) => inner.failed = true,
-        }
-        result
-    }
-
-    async fn sync_all(&self, host: &H, dirty: &[(u64, FileKind)], dirs: &[std::path::PathBuf]) -> Result<()> {
-        let failed = |path: &Path, error: &io::Error| {
-            Error::new(
-                Code::LogFailed,
-                format!("cannot make {} durable: {error}; restart the node", path.display()),
-            )
-        };
-        for &(base_offset, kind) in dirty {
-            let path = self.path(base_offset, kind);
-            let file = match self.spec.open_files.get(self.owner, base_offset, kind) {
-                Some(file) => file,
-                None => {
-                    host.open(&path, FileKind::WRITE_EXISTING).await.map_err(|error| failed(&path, &error))?
-                }
-            };
-            file.sync_data().await.map_err(|error| failed(&path, &error))?;
-        }
-        for dir in dirs {
-            host.sync_dir(dir).await.map_err(|error| failed(dir, &error))?;
-        }
-        Ok(())
     }
 }
 

@@ -15,7 +15,11 @@ impl<H: Host> Segments<H> {
     pub async fn trim(&self, host: &H, log_start: Offset) -> Result<()> {
         let doomed = {
             let _turn = self.turn.enter(1).await;
-            self.inner_mut().forget_below(log_start.0)
+            let inner = &mut *self.inner_mut();
+            if inner.retired {
+                return Ok(());
+            }
+            inner.forget_below(log_start.0)
         };
         for base_offset in doomed {
             self.spec.open_files.forget(self.owner, base_offset);

@@ -1,18 +1,16 @@
 //! One bare connection with as many requests in flight as its user likes, for benchmarks and for clients that do
 //! their own routing. It never tries again and never chooses a shard.
 
+use crate::blocking::socket::{failed, is_pause, open_socket, read_some, set_timeout, write_all};
 use crate::core::connection::{Connection, Event};
 use crate::settings::Settings;
 use bytes::{Buf, BytesMut};
 use flumen_model::{Code, Error, GroupId, Result, ShardId};
 use flumen_wire::{Acks, HelloReply, Request, decode_reply};
 use std::collections::VecDeque;
-use std::io::{ErrorKind, IoSlice, Read, Write};
+use std::io::{ErrorKind, IoSlice, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
-
-/// Slices of one write.
-const SLICES_MAX: usize = 64;
 
 /// A connection on the caller's thread.
 ///
@@ -63,7 +61,7 @@ impl RawConnection {
         let mut stream = open_socket(addr, settings.connect_timeout)?;
         let mut core = Connection::open(&settings.client_id, shard)?;
         set_timeout(&stream, Some(settings.connect_timeout))?;
-        write_all(&mut stream, &mut core)?;
+        write_all(&mut stream, core.outgoing())?;
         let hello = loop {
             match core.next_event()? {
                 Some(Event::Opened(hello)) => break hello,
@@ -163,7 +161,7 @@ impl RawConnection {
 
     /// Writes what is queued; in nonblocking mode, as much as the socket takes.
     pub fn flush(&mut self) -> Result<()> {
-        match write_all(&mut self.stream, &mut self.core) {
+        match write_all(&mut self.stream, self.core.outgoing()) {
             Err(error) if self.nonblocking && error.code == Code::Timeout => Ok(()),
             result => result,
         }
@@ -202,78 +200,4 @@ impl RawConnection {
     fn next_from_core(&mut self) -> Result<Option<Event>> {
         self.core.next_event()
     }
-}
-
-/// Connects to the first address that answers.
-pub(crate) fn open_socket(addr: impl ToSocketAddrs, timeout: Duration) -> Result<TcpStream> {
-    let addrs = addr.to_socket_addrs().map_err(|error| failed("resolved", &error))?;
-    let mut last = Error::new(Code::InvalidRequest, "the address names no host; give host:port");
-    for addr in addrs {
-        match TcpStream::connect_timeout(&addr, timeout) {
-            Ok(stream) => {
-                stream.set_nodelay(true).map_err(|error| failed("set up", &error))?;
-                return Ok(stream);
-            }
-            Err(error) => {
-                last = Error::new(Code::Closed, format!("no connection to {addr}: {error}; is the node running?"));
-            }
-        }
-    }
-    Err(last)
-}
-
-pub(crate) fn set_timeout(stream: &TcpStream, timeout: Option<Duration>) -> Result<()> {
-    stream
-        .set_read_timeout(timeout)
-        .and_then(|()| stream.set_write_timeout(timeout))
-        .map_err(|error| failed("set up", &error))
-}
-
-/// Writes everything that is queued. `Timeout` when the socket takes no more for now.
-pub(crate) fn write_all(stream: &mut TcpStream, core: &mut Connection) -> Result<()> {
-    while core.outgoing().has_remaining() {
-        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-        let out = core.outgoing();
-        let count = out.chunks_vectored(&mut slices);
-        match stream.write_vectored(&slices[..count]) {
-            Ok(0) => return Err(gone()),
-            Ok(sent) => out.advance(sent),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(failed("written", &error)),
-        }
-    }
-    Ok(())
-}
-
-/// One read that brings something. `Timeout` when nothing came in time.
-pub(crate) fn read_some(stream: &mut TcpStream, core: &mut Connection) -> Result<()> {
-    loop {
-        match stream.read(core.room()) {
-            Ok(0) => return Err(gone()),
-            Ok(bytes) => {
-                core.received(bytes);
-                return Ok(());
-            }
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(failed("read", &error)),
-        }
-    }
-}
-
-/// The socket has nothing, or no room, for now.
-fn is_pause(error: &std::io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
-}
-
-#[cold]
-fn gone() -> Error {
-    Error::new(Code::Closed, "the node closed the connection; connect again")
-}
-
-#[cold]
-pub(crate) fn failed(what: &str, error: &std::io::Error) -> Error {
-    if is_pause(error) {
-        return Error::new(Code::Timeout, "the node did not answer in time; try again or raise the timeout");
-    }
-    Error::new(Code::Closed, format!("the connection could not be {what}: {error}; connect again"))
 }

@@ -17,7 +17,7 @@ pub struct CallId(pub u64);
 
 /// Where a call must go.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Route {
+pub(crate) enum Route {
     /// To one shard. Shard 0 answers what any or the first answers.
     Shard(ShardId),
     /// To the owner of a group of a topic; the topic's name is needed to ask who that is.
@@ -31,7 +31,7 @@ pub enum Route {
 
 /// What becomes of a call whose connection is lost while its answer is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnLoss {
+pub(crate) enum OnLoss {
     /// It changes nothing when carried out twice: send it again.
     Again,
     /// It may be done already: tell the caller.
@@ -191,10 +191,23 @@ impl Calls {
         late.into_iter().map(give_up).collect()
     }
 
-    /// When something here must be looked at again.
-    pub(crate) fn deadline(&self) -> Option<Moment> {
+    /// Ends the calls to groups that fresh routes do not have.
+    pub(crate) fn without_owner(&mut self, is_gone: impl Fn(GroupId) -> bool) -> Vec<(CallId, Error)> {
+        let is_gone = |call: &Call| matches!(call.route, Route::Owner { group, .. } if is_gone(group));
+        let gone: Vec<CallId> =
+            self.calls.iter().filter(|(_, call)| !call.in_flight && is_gone(call)).map(|(id, _)| *id).collect();
+        let end = |id| {
+            self.calls.remove(&id);
+            (id, Error::new(Code::UnknownTopic, "the topic of this partition is gone; look at the list of topics"))
+        };
+        gone.into_iter().map(end).collect()
+    }
+
+    /// When something here must be looked at again. What waits for a link is woken by it.
+    pub(crate) fn deadline(&self, now: Moment) -> Option<Moment> {
         self.calls.values().fold(None, |first, call| {
-            let next = if call.in_flight { call.deadline } else { call.not_before.min(call.deadline) };
+            let waits = !call.in_flight && call.not_before > now;
+            let next = if waits { call.not_before.min(call.deadline) } else { call.deadline };
             earlier(first, Some(next))
         })
     }

@@ -9,18 +9,18 @@ use std::sync::Arc;
 
 /// A topic as the client knows it.
 #[derive(Clone, Debug)]
-pub struct Topic {
+pub(crate) struct Topic {
     /// Its name.
-    pub name: Arc<str>,
+    pub(crate) name: Arc<str>,
     /// Its id.
-    pub id: TopicId,
+    pub(crate) id: TopicId,
     /// Its partitions, by number.
-    pub partitions: Vec<PartitionMetadata>,
+    pub(crate) partitions: Vec<PartitionMetadata>,
 }
 
 impl Topic {
     /// The group of a partition.
-    pub fn group(&self, number: PartitionNumber) -> Option<GroupId> {
+    pub(crate) fn group(&self, number: PartitionNumber) -> Option<GroupId> {
         self.partitions.get(number.0 as usize).map(|partition| partition.group)
     }
 }

@@ -21,8 +21,8 @@ use uuid::Uuid;
 /// What an engine must know.
 #[derive(Debug)]
 pub(crate) enum Notice {
-    /// Requests may go to the shard.
-    Up(ShardId),
+    /// A connection stands that did not.
+    Up,
     /// The shard's connection is lost with all that was in flight on it.
     Down(ShardId),
     /// The routes are new.
@@ -32,9 +32,9 @@ pub(crate) enum Notice {
     /// The answer to an engine's own request.
     Reply { shard: ShardId, correlation: u32, body: Bytes },
     /// Batches of a subscription.
-    Push { shard: ShardId, handle: u32, push: Push },
+    Push { handle: u32, push: Push },
     /// The end of a subscription.
-    PushEnd { shard: ShardId, handle: u32, error: Error },
+    PushEnd { handle: u32, error: Error },
     /// The answer to a call.
     Answered { call: CallId, result: Result<Bytes> },
 }
@@ -226,11 +226,15 @@ impl Session {
         }
     }
 
+    fn has_news(&self) -> bool {
+        !self.notices.is_empty()
+    }
+
     /// When the clock must be looked at again.
-    pub(crate) fn deadline(&self) -> Option<Moment> {
+    pub(crate) fn deadline(&self, now: Moment) -> Option<Moment> {
         let links = self.links.values().fold(None, |first, link| earlier(first, link.deadline(&self.settings)));
         let refresh = if self.refresh.is_some() { None } else { self.routes.due_at() };
-        earlier(earlier(links, self.calls.deadline()), refresh)
+        earlier(earlier(links, self.calls.deadline(now)), refresh)
     }
 
     fn check_links(&mut self, now: Moment) {
@@ -280,6 +284,9 @@ impl Session {
         match result.and_then(|body| decode_reply::<MetadataRequest>(&body)) {
             Ok(reply) => {
                 self.routes.learn(&asked, reply);
+                let gone = self.calls.without_owner(|group| self.routes.shard(group).is_none());
+                let gone = gone.into_iter().map(|(call, error)| Notice::Answered { call, result: Err(error) });
+                self.notices.extend(gone);
                 self.notices.push_back(Notice::Routes);
             }
             Err(_) => {
@@ -311,8 +318,8 @@ impl Session {
             Event::Reply { kind: FrameKind::Ping, .. } => return,
             Event::Reply { correlation, body, .. } => return self.reply(shard, correlation, body, now),
             Event::Appended { correlation, result } => Notice::Appended { shard, correlation, result },
-            Event::Push { handle, push } => Notice::Push { shard, handle, push },
-            Event::PushEnd { handle, error } => Notice::PushEnd { shard, handle, error },
+            Event::Push { handle, push } => Notice::Push { handle, push },
+            Event::PushEnd { handle, error } => Notice::PushEnd { handle, error },
         };
         self.notices.push_back(notice);
     }
@@ -330,7 +337,7 @@ impl Session {
             return self.give_up(shard, Error::new(Code::WrongShard, message), now);
         }
         self.links.get_mut(&shard).expect("it has just answered").came_up();
-        self.notices.push_back(Notice::Up(shard));
+        self.notices.push_back(Notice::Up);
         self.run_calls(now);
     }
 
@@ -366,9 +373,21 @@ pub trait Engine: Send + 'static {
     /// The session.
     fn session(&mut self) -> &mut Session;
 
-    /// Goes on as far as it can: to be called after anything has happened, and at the deadline.
-    fn step(&mut self, now: Moment);
+    /// Takes what has come and does what is due. Faces call [`Engine::step`].
+    fn work(&mut self, now: Moment);
 
-    /// When to call [`Engine::step`] even if nothing happens.
-    fn deadline(&self) -> Option<Moment>;
+    /// When to call [`Engine::step`] even if nothing happens. Ask after the sockets that are due were begun.
+    fn deadline(&self, now: Moment) -> Option<Moment>;
+
+    /// Goes on as far as it can: to be called after anything has happened, and at the deadline.
+    fn step(&mut self, now: Moment) {
+        self.session().run(now);
+        self.work(now);
+        // What the work has asked leaves at once, and what comes of that is worked on.
+        self.session().run(now);
+        while self.session().has_news() {
+            self.work(now);
+            self.session().run(now);
+        }
+    }
 }

@@ -62,6 +62,13 @@ impl<R: BufRead> Lines<R> {
     }
 }
 
+impl<R: Read> Lines<io::BufReader<R>> {
+    /// Whether nothing is left in memory, so that the next line may have to be waited for.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.reader.buffer().is_empty()
+    }
+}
+
 /// Key and value of a line: the key stands before the first `separator`. Without one in the line, it is all value.
 pub(crate) fn split<'a>(line: &'a [u8], separator: Option<&[u8]>) -> (Option<&'a [u8]>, &'a [u8]) {
     let Some(separator) = separator.filter(|separator| !separator.is_empty()) else { return (None, line) };

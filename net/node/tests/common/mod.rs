@@ -1,5 +1,7 @@
 //! A node on the simulated machine with a scripted client beside it, for the tests of this crate.
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub)]
+
+pub mod raw;
 
 use bytes::{Buf, Bytes, BytesMut};
 use flumen_io::mem::{MemMachine, MemWorld};

@@ -16,7 +16,7 @@ fn large() -> JournalSpec {
 }
 
 fn large_frame(index: u64) -> Frame {
-    let len = if index % 7 == 0 { 1_500_000 } else { (index * 7919 % 90_000) as usize };
+    let len = if index.is_multiple_of(7) { 1_500_000 } else { (index * 7919 % 90_000) as usize };
     Frame { payload: vec![index as u8; len].into(), ..frame(index) }
 }
 

@@ -7,7 +7,7 @@ use crate::segment::{BatchRef, Segments, SegmentsState};
 use bytes::Bytes;
 use flumen_io::mem::{DiskOp, MemHost, MemWorld};
 use flumen_model::{Code, Error, Offset};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Stores the batches in a new world and checkpoints them; the state.
 fn stored(world: &MemWorld, all: &[BatchRef], segment_bytes: u64) -> Bytes {
@@ -157,8 +157,8 @@ fn a_missing_or_short_file_is_damage_with_its_name_and_others_are_unharmed() {
     }
 }
 
-fn remove(world: &MemWorld, path: &PathBuf) {
-    let path = path.clone();
+fn remove(world: &MemWorld, path: &Path) {
+    let path = path.to_owned();
     run(world, 9, move |host| async move {
         use flumen_io::Host;
         host.remove_file(&path).await.expect("there");
@@ -226,6 +226,29 @@ fn a_missing_active_file_harms_no_later_batch() {
             assert!(!found.damages.is_empty(), "{what}");
         });
     }
+}
+
+#[test]
+fn a_missing_index_of_the_active_segment_is_rebuilt_once_it_is_sealed() {
+    let world = MemWorld::new();
+    let all: Vec<BatchRef> = (0..100).map(|i| batch(i + 1, i, 1, 60_000, i as i64)).collect();
+    let state = stored(&world, &all, 1 << 30);
+    remove(&world, &file(0, "idx"));
+    run(&world, 3, move |host| async move {
+        let segments = restore(&state);
+        let error =
+            segments.read(&host, &budget(), Offset(0), Offset(100), 1).await.expect_err("no index yet");
+        assert!(error.message.contains(".idx at byte 0: the file is missing"), "{error}");
+        let next = batch(101, 100, 1, 9_000, 0);
+        segments.push(next.clone());
+        segments.spread(&host, true, roll(1)).await.expect("a new segment");
+        segments.evict(usize::MAX);
+        let all = [all, vec![next]].concat();
+        read_all(&host, &segments, &all, 0, 300_000).await;
+        let mut found = Found::default();
+        segments.verify(&host, &budget(), &mut found).await;
+        assert_eq!(found.damages, []);
+    });
 }
 
 #[test]

@@ -18,16 +18,25 @@ use std::time::Duration;
 /// Blocks by file and position, with what was written into them first.
 pub(super) type Written = Rc<RefCell<BTreeMap<(PathBuf, u64), Vec<u8>>>>;
 
+/// Files and the position below which a checkpoint forbids every write.
+pub(super) type Protected = Rc<RefCell<BTreeMap<PathBuf, u64>>>;
+
 /// The simulated host, watched.
 #[derive(Clone)]
 pub(super) struct Recorder {
     inner: MemHost,
-    pub(super) written: Written,
+    written: Written,
+    protected: Protected,
 }
 
 impl Recorder {
     pub(super) fn new(inner: MemHost) -> Recorder {
-        Recorder { inner, written: Written::default() }
+        Recorder { inner, written: Written::default(), protected: Protected::default() }
+    }
+
+    /// From now on no byte below `end` of a file may be written.
+    pub(super) fn protect(&self, path: PathBuf, end: u64) {
+        self.protected.borrow_mut().insert(path, end);
     }
 }
 
@@ -37,6 +46,7 @@ pub(super) struct RecordedFile {
     inner: MemFile,
     path: PathBuf,
     written: Written,
+    protected: Protected,
 }
 
 impl File for RecordedFile {
@@ -48,6 +58,8 @@ impl File for RecordedFile {
         position: u64,
         durability: Durability,
     ) -> impl Future<Output = (io::Result<()>, MemBuf)> + 'static {
+        let protected = self.protected.borrow().get(&self.path).copied().unwrap_or(0);
+        assert!(position >= protected, "{} at {position} is checkpointed", self.path.display());
         for (i, block) in buf.bytes().chunks(BLOCK_BYTES).enumerate() {
             let key = (self.path.clone(), position + (i * BLOCK_BYTES) as u64);
             let before = self.written.borrow_mut().insert(key.clone(), block.to_vec());
@@ -89,8 +101,9 @@ impl Host for Recorder {
     type Receiver<T: Send + 'static> = MemReceiver<T>;
 
     fn open(&self, path: &Path, access: Access) -> impl Future<Output = io::Result<RecordedFile>> + 'static {
-        let (open, path, written) = (self.inner.open(path, access), path.to_owned(), self.written.clone());
-        async move { open.await.map(|inner| RecordedFile { inner, path, written }) }
+        let (open, path) = (self.inner.open(path, access), path.to_owned());
+        let (written, protected) = (self.written.clone(), self.protected.clone());
+        async move { open.await.map(|inner| RecordedFile { inner, path, written, protected }) }
     }
 
     fn core(&self) -> Core {

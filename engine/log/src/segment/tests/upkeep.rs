@@ -187,6 +187,56 @@ fn a_deleted_topic_goes_through_the_trash_and_the_trash_is_emptied_at_boot() {
 }
 
 #[test]
+fn a_directory_that_a_killed_process_left_without_a_sync_is_made_durable() {
+    for seed in 0..20 {
+        let world = MemWorld::new();
+        run(&world, 1, |host| async move {
+            host.create_dir_all(Path::new("/data/t")).await.expect("new");
+            host.sync_dir(Path::new("/data")).await.expect("there");
+            host.sync_dir(Path::new("/")).await.expect("there");
+            host.create_dir_all(Path::new(DIR)).await.expect("new");
+        });
+        let all = batches(seed, 50, 2000, false);
+        let pushed = all.clone();
+        let state = run(&world, 2, move |host| async move {
+            let segments = empty();
+            pushed.into_iter().for_each(|batch| segments.push(batch));
+            segments.spread(&host, true, roll(1 << 20)).await.expect("space");
+            let state = segments.state().encode();
+            segments.sync(&host).await.expect("sound");
+            state
+        });
+        world.crash(seed);
+        run(&world, 3, move |host| async move {
+            let segments = Segments::restore(spec(), &SegmentsState::decode(state).expect("intact"));
+            read_all(&host, &segments, &all, 0, 100_000).await;
+        });
+    }
+}
+
+#[test]
+fn a_retired_partition_writes_nothing_any_more() {
+    let world = MemWorld::new();
+    run(&world, 1, |host| async move {
+        let segments = Rc::new(empty());
+        batches(3, 100, 3000, false).into_iter().for_each(|batch| segments.push(batch));
+        let spreading = {
+            let (host, segments) = (host.clone(), segments.clone());
+            host.clone().spawn(async move { segments.spread(&host, true, roll(1 << 20)).await })
+        };
+        host.sleep(std::time::Duration::from_micros(50)).await;
+        segments.retire().await;
+        delete_all(&host, Path::new("/data/t/topic"), Path::new("/data/trash")).await.expect("deletes");
+        segments.push(batch(1_000, 1_000, 1, 100_000, 0));
+        assert_eq!(segments.spread(&host, true, roll(1 << 20)).await.expect("nothing to do").bytes, 0);
+        segments.sync(&host).await.expect("nothing to do");
+        segments.trim(&host, Offset(1_001)).await.expect("nothing to do");
+        drop(spreading.await);
+    });
+    assert!(world.files().is_empty());
+}
+
+#[test]
 fn readers_spreader_and_trimmer_do_not_disturb_each_other() {
     for seed in 0..10 {
         let world = MemWorld::new();

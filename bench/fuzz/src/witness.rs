@@ -1,0 +1,54 @@
+//! Watches one input at a time: its memory, its time, and what it was when the target panicked. A finding is saved
+//! before the panic goes on, so that it survives an abort.
+
+use crate::corpus;
+use crate::targets::Target;
+use peak_alloc::PeakAlloc;
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::time::{Duration, Instant};
+
+#[global_allocator]
+static MEMORY: PeakAlloc = PeakAlloc;
+
+/// No input may keep a target busy for longer, on the slowest machine.
+const TIME_MAX: Duration = Duration::from_secs(20);
+
+/// Memory is counted for the whole process: one input at a time.
+static TURN: Mutex<()> = Mutex::new(());
+static CURRENT: Mutex<Option<(&'static str, Vec<u8>)>> = Mutex::new(None);
+
+fn locked<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs a target on an input.
+///
+/// # Panics
+/// When the target does, takes too long or takes too much memory. The input is saved.
+pub fn watch(target: &'static Target, input: &[u8]) {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(save_on_panic);
+    let _turn = locked(&TURN);
+    *locked(&CURRENT) = Some((target.name, input.to_vec()));
+    MEMORY.reset_peak_usage();
+    let (before, start) = (MEMORY.current_usage(), Instant::now());
+    (target.run)(input);
+    let (time, memory) = (start.elapsed(), MEMORY.peak_usage().saturating_sub(before));
+    let memory_max = target.memory_max(input.len());
+    assert!(time <= TIME_MAX, "{}: {} bytes took {time:?}", target.name, input.len());
+    assert!(memory <= memory_max, "{}: {} bytes took {memory} bytes of memory", target.name, input.len());
+    *locked(&CURRENT) = None;
+}
+
+fn save_on_panic() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if let Some((target, input)) = locked(&CURRENT).take() {
+            match corpus::save(target, &format!("found-{:08x}", crc32c::crc32c(&input)), &input) {
+                Ok(path) => eprintln!("{target}: the input is saved as {}", path.display()),
+                Err(error) => eprintln!("{target}: the input cannot be saved ({error}): {input:02x?}"),
+            }
+        }
+        before(panic);
+    }));
+}

@@ -1,0 +1,49 @@
+//! Where blocking producers, subscribers and admins come from.
+
+use crate::blocking::{Admin, Producer, Subscriber};
+use crate::core::producer::ProducerSettings;
+use crate::core::subscriber::SubscriberSettings;
+use crate::settings::Settings;
+use flumen_model::Result;
+
+/// A node's address and how to behave towards it. Holds no connection: each producer, subscriber and admin has its own.
+///
+/// ```no_run
+/// use flumen_client::blocking::Client;
+/// use flumen_client::{ProducerSettings, Settings};
+///
+/// # fn main() -> flumen_client::model::Result<()> {
+/// let client = Client::new("127.0.0.1:7600", Settings::default());
+/// client.admin()?.create_topic("orders", 4, &[])?;
+/// let mut producer = client.producer(ProducerSettings::default())?;
+/// let offset = producer.send_and_wait("orders", 0, Some(b"key"), Some(b"value"))?;
+/// println!("at {offset}");
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Client {
+    addr: String,
+    settings: Settings,
+}
+
+impl Client {
+    /// A client of the node at `host:port`.
+    pub fn new(addr: &str, settings: Settings) -> Client {
+        Client { addr: addr.to_string(), settings }
+    }
+
+    /// A producer. It connects when it first sends.
+    pub fn producer(&self, settings: ProducerSettings) -> Result<Producer> {
+        Producer::new(&self.addr, self.settings.clone(), settings)
+    }
+
+    /// A subscriber. Add topics or partitions to it; it connects when it first reads.
+    pub fn subscriber(&self, settings: SubscriberSettings) -> Result<Subscriber> {
+        Subscriber::new(&self.addr, self.settings.clone(), settings)
+    }
+
+    /// An admin. It connects when it is first asked.
+    pub fn admin(&self) -> Result<Admin> {
+        Admin::new(&self.addr, self.settings.clone())
+    }
+}

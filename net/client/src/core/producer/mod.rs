@@ -1,0 +1,13 @@
+//! The producer's core: records in, batches out, and each record's fate. A [`line::Line`] keeps one partition's
+//! batches in order; the engine routes lines over a session.
+
+mod engine;
+mod flushes;
+mod line;
+mod settings;
+mod stamp;
+
+
+
+pub use engine::{Done, ProducerEngine, RecordRef};
+pub use settings::ProducerSettings;

@@ -1,0 +1,174 @@
+//! Nodes and verbs as real processes, for the tests of the binary: each on a directory and a port of its own. A test
+//! ends only the processes that it started, by their id.
+#![allow(dead_code, clippy::unwrap_used, clippy::disallowed_methods)]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::thread::JoinHandle;
+
+/// The binary under test.
+pub const FLUMEN: &str = env!("CARGO_BIN_EXE_flumen");
+
+/// Little of everything, so that a test's disk and memory hold many nodes.
+const SMALL: [&str; 6] = [
+    "journal_bytes=64MiB",
+    "cache_bytes=8MiB",
+    "segment_bytes=1MiB",
+    "limits.disk_warn_bytes=64MiB",
+    "limits.disk_refuse_bytes=32MiB",
+    "limits.disk_reserve_bytes=16MiB",
+];
+
+/// A node in a process of its own. Killed when it is dropped.
+pub struct Node {
+    pub addr: SocketAddr,
+    pub data: PathBuf,
+    pub ready_line: String,
+    child: Child,
+    rest_of_stdout: Option<JoinHandle<String>>,
+    stderr: Option<JoinHandle<String>>,
+}
+
+/// `flumen start` with small limits.
+pub fn start_command(data: &Path, native: &str) -> Command {
+    let mut command = Command::new(FLUMEN);
+    command.args(["start", "--native", native, "--shards", "2", "--data"]).arg(data);
+    for setting in SMALL {
+        command.args(["--set", setting]);
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+impl Node {
+    /// Starts a node on a free port.
+    pub fn start(data: &Path) -> Node {
+        Node::start_at(data, "127.0.0.1:0")
+    }
+
+    /// Starts a node and waits until it is ready.
+    pub fn start_at(data: &Path, native: &str) -> Node {
+        Node::try_start(data, native).unwrap_or_else(|said| panic!("the node did not start: {said}"))
+    }
+
+    /// Starts a node; what it said, when it ended instead.
+    pub fn try_start(data: &Path, native: &str) -> Result<Node, String> {
+        let mut child = start_command(data, native).spawn().unwrap();
+        let stderr = collect(child.stderr.take().unwrap());
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut ready_line = String::new();
+        stdout.read_line(&mut ready_line).unwrap();
+        let Some(addr) = ready_line.strip_prefix("ready native=").and_then(|rest| rest.split(' ').next()) else {
+            let status = child.wait().unwrap();
+            return Err(format!("{status}: {ready_line}{}", stderr.join().unwrap()));
+        };
+        let addr = addr.parse().unwrap();
+        let (stdout, stderr) = (Some(collect(stdout)), Some(stderr));
+        Ok(Node { addr, data: data.to_path_buf(), ready_line, child, rest_of_stdout: stdout, stderr })
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// kill -9, and the end of the process.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM; its status, and what it said on standard output behind the ready line and on standard error.
+    pub fn terminate(mut self) -> (ExitStatus, String, String) {
+        send_signal(self.pid(), "TERM");
+        let status = self.child.wait().unwrap();
+        let mut said = |half: &mut Option<JoinHandle<String>>| half.take().unwrap().join().unwrap();
+        let (out, err) = (said(&mut self.rest_of_stdout), said(&mut self.stderr));
+        (status, out, err)
+    }
+
+    /// A verb against this node.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(FLUMEN);
+        command.args(["--server", &self.addr.to_string()]).args(args).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a verb.
+    pub fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    /// Runs a verb that must end with 0, and returns its standard output.
+    pub fn ok(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert!(output.status.success(), "{args:?}: {}", said(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Runs a verb with `--json` that must end with 0.
+    pub fn json(&self, args: &[&str]) -> serde_json::Value {
+        serde_json::from_str(&self.ok(&[&["--json"], args].concat())).unwrap()
+    }
+
+    /// Runs a verb with text on standard input.
+    pub fn feed(&self, args: &[&str], input: &[u8]) -> Output {
+        feed(self.command(args), input)
+    }
+
+    /// Produces text, one record a line; must end with 0.
+    pub fn produce(&self, args: &[&str], input: &str) {
+        let output = self.feed(&[&["produce"], args].concat(), input.as_bytes());
+        assert!(output.status.success(), "{args:?}: {}", said(&output));
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // A child that has ended and was waited for keeps its status: nothing is signalled then.
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// Runs a command with text on standard input.
+pub fn feed(mut command: Command, input: &[u8]) -> Output {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_vec();
+    let writer = std::thread::spawn(move || {
+        let _ = stdin.write_all(&input);
+    });
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    output
+}
+
+/// Everything that a child says, read on a thread so that it never waits for a reader.
+pub fn collect(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut all = Vec::new();
+        let _ = from.read_to_end(&mut all);
+        String::from_utf8_lossy(&all).into_owned()
+    })
+}
+
+/// Sends a signal to a process that the test started.
+pub fn send_signal(pid: u32, signal: &str) {
+    let status = Command::new("kill").args([format!("-{signal}"), pid.to_string()]).status().unwrap();
+    assert!(status.success());
+}
+
+/// Both outputs of a process.
+pub fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// Lines of a text.
+pub fn lines(text: &str) -> Vec<&str> {
+    text.lines().collect()
+}
