@@ -6,10 +6,12 @@ use crate::fault::failed;
 use crate::floor::{FileSizes, HostEntry, Pins, Stage};
 use crate::limit::Limit;
 use crate::measure::claim::ROUNDS_MIN;
+use crate::measure::journal::TURNS_MIN;
 use crate::measure::{Part, Series, Spread, Verdict, run_rounds};
 use crate::profile;
 use crate::report::progress::Progress;
-use crate::report::{Document, Facts, document::utc};
+use crate::report::units::plural;
+use crate::report::{Document, Facts, PartReport, document::utc};
 use flumen_model::error::{Code, Error, Result};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -129,7 +131,16 @@ fn notes(document: &Document, all: &[Series], ground: &Ground) -> Vec<String> {
         notes.push("server and client shared one CPU: round trips are shorter than between two".to_owned());
     }
     if document.rounds < ROUNDS_MIN && !document.claims.is_empty() {
-        notes.push(format!("{} rounds: a limit is only claimed over {ROUNDS_MIN} or more", document.rounds));
+        let rounds = plural(document.rounds as u64, "round");
+        notes.push(format!("{rounds}: a limit is only claimed over {ROUNDS_MIN} or more"));
+    }
+    let empty = |part: &&PartReport| part.journal.is_some_and(|journal| journal.turns < TURNS_MIN);
+    let parts: Vec<&str> = document.parts.iter().filter(empty).map(|part| part.name.as_str()).collect();
+    if !parts.is_empty() {
+        notes.push(format!(
+            "the journal went round less than {TURNS_MIN} times under {}: such a run proves nothing, raise --seconds",
+            parts.join(", ")
+        ));
     }
     notes
 }

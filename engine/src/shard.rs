@@ -20,9 +20,10 @@ use flumen_io::local::Notify;
 use flumen_log::{GroupLog, LogEvents, RollLimits, ShardLog};
 use flumen_model::limits::{BLOCK_BYTES, Limits};
 use flumen_model::topic::TopicSettings;
-use flumen_model::{Code, Error, GroupId, Offset, Result, ShardId, UnixMillis};
+use flumen_model::{Code, Error, GroupId, Offset, Result, ShardId, TopicId, UnixMillis};
 use flumen_replication::{Driver, Entry, Point};
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// Batches below this size are copied out of the receive buffer, so that a small one never keeps a large buffer.
@@ -48,6 +49,8 @@ pub struct Shard<H: Host> {
     committed: RefCell<Vec<Entry>>,
     slab: RefCell<BytesMut>,
     unflushed_bytes: Cell<usize>,
+    /// Groups of deleted topics whose files are not purged yet.
+    retiring: RefCell<BTreeMap<TopicId, Vec<Rc<GroupLog<H>>>>>,
     /// Woken whenever commits were applied, for those who wait for more than one entry.
     pub(crate) progress: Notify,
     pub(crate) closing: Cell<bool>,

@@ -1,6 +1,7 @@
 //! The door: accepts connections on one core, reads each one's hello, and hands the socket with its unread bytes
 //! to the core of the shard that it wants. A stranger gets little memory and little time here.
 
+use crate::linger::linger;
 use bytes::{Buf, BytesMut};
 use flumen_io::local::timeout;
 use flumen_io::{Host, Listener, Read, Stream};
@@ -71,7 +72,7 @@ impl<H: Host> Acceptor<H> {
         drop(self.host.spawn(async move {
             let limit = Duration::from_millis(this.limits.handshake_ms_max);
             let opened = match crowded {
-                true => Err(Error::new(Code::LimitReached, "the node has as many connections as it may: close some")),
+                true => Err(too_many(this.limits.connections_max)),
                 false => match timeout(&this.host, limit, this.open(&stream)).await {
                     Ok(opened) => opened,
                     Err(_) => Err(Error::new(Code::Timeout, "no hello came in time")),
@@ -115,7 +116,14 @@ impl<H: Host> Acceptor<H> {
         encode_error(FrameKind::Hello, 0, error, &mut out);
         let limit = Duration::from_millis(self.limits.handshake_ms_max);
         let _ = timeout(&self.host, limit, stream.write(vec![out.freeze()])).await;
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        linger(&self.host, stream).await;
         let _ = stream.shutdown(std::net::Shutdown::Both);
         self.open.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+fn too_many(connections_max: usize) -> Error {
+    let message = format!("the node has the {connections_max} connections that it may have: close some, or raise connections_max");
+    Error::new(Code::LimitReached, message)
 }

@@ -1,6 +1,7 @@
 //! One client's connection on its shard's core: its stream, its promised replies and its subscriptions. Two tasks
 //! serve it, one reads and one writes; both end when the stream does. It never outlives its shard.
 
+use crate::linger::linger;
 use crate::outgoing::Outgoing;
 use crate::push::Subscriptions;
 use bytes::Bytes;
@@ -8,6 +9,7 @@ use flumen_engine::{AckSink, Appended, Shard, Watcher};
 use flumen_io::local::Notify;
 use flumen_io::{Host, Mono, Stream};
 use flumen_model::{Error, Result};
+use flumen_wire::{FrameKind, encode_error};
 use std::cell::{Cell, RefCell};
 use std::net::Shutdown;
 use std::rc::Rc;
@@ -24,7 +26,13 @@ pub(crate) struct Connection<H: Host> {
     pub(crate) drained: Notify,
     /// Wakes the pusher.
     pub(crate) pushable: Notify,
+    /// Wakes whoever waits for records on behalf of the peer, when the peer is gone.
+    pub(crate) ended: Notify,
     closed: Cell<bool>,
+    lingers: Cell<bool>,
+    /// What fetches under way may bring, and what the pusher reads from disk.
+    fetching_bytes: Cell<usize>,
+    pub(crate) pushing_bytes: Cell<usize>,
     /// When the last byte came, and since when the present write is stuck.
     last_read: Cell<Mono>,
     writing_since: Cell<Option<Mono>>,
@@ -41,7 +49,11 @@ impl<H: Host> Connection<H> {
             writable: Notify::new(),
             drained: Notify::new(),
             pushable: Notify::new(),
+            ended: Notify::new(),
             closed: Cell::new(false),
+            lingers: Cell::new(false),
+            fetching_bytes: Cell::new(0),
+            pushing_bytes: Cell::new(0),
             last_read: Cell::new(now),
             writing_since: Cell::new(None),
         })
@@ -61,7 +73,30 @@ impl<H: Host> Connection<H> {
         let limits = self.shard.limits();
         let outgoing = self.outgoing.borrow();
         outgoing.open() < limits.requests_in_flight_per_connection_max
-            && outgoing.bytes() < limits.reply_bytes_per_connection_max
+            && outgoing.held_bytes() < limits.reply_bytes_per_connection_max
+    }
+
+    /// Waits until a fetch of so many bytes may be read, and counts them until [`Connection::fetched`]. The request
+    /// that is answered next always has its turn once the queue has room; those behind it only while they fit.
+    pub(crate) async fn wait_turn(&self, slot: u64, bytes: usize) {
+        let bytes_max = self.shard.limits().reply_bytes_per_connection_max;
+        let has_turn = || {
+            let outgoing = self.outgoing.borrow();
+            match outgoing.is_next(slot) {
+                true => outgoing.bytes() < bytes_max,
+                false => outgoing.held_bytes() + self.fetching_bytes.get() + bytes <= bytes_max,
+            }
+        };
+        while !self.is_closed() && !has_turn() {
+            self.drained.notified().await;
+        }
+        self.fetching_bytes.set(self.fetching_bytes.get() + bytes);
+    }
+
+    /// A fetch is answered, or given up.
+    pub(crate) fn fetched(&self, bytes: usize) {
+        self.fetching_bytes.set(self.fetching_bytes.get() - bytes);
+        self.drained.notify_all();
     }
 
     /// Writes what is queued until the connection closes.
@@ -83,9 +118,11 @@ impl<H: Host> Connection<H> {
                 }
             }
         }
-        self.close();
-        // What was refused or ended is still read by a polite peer.
-        let _ = self.stream.shutdown(Shutdown::Both);
+        self.hang_up();
+        // What was refused or ended is still read by a polite peer. Whoever was refused is listened to a little
+        // longer: a connection that is closed with unread bytes is reset, and the reason would be lost.
+        let how = if self.lingers.get() { Shutdown::Write } else { Shutdown::Both };
+        let _ = self.stream.shutdown(how);
     }
 
     async fn write(&self, slices: Vec<Bytes>) -> std::io::Result<Vec<Bytes>> {
@@ -117,13 +154,30 @@ impl<H: Host> Connection<H> {
 
     /// Ends the connection once what is queued has left: no more is read, subscriptions end.
     pub(crate) fn close(&self) {
-        if self.closed.replace(true) {
-            return;
+        if self.hang_up() {
+            let _ = self.stream.shutdown(Shutdown::Read);
         }
-        let _ = self.stream.shutdown(Shutdown::Read);
+    }
+
+    /// Refuses the connection: once the reason has left, what still comes is thrown away for a moment.
+    pub(crate) async fn refuse_all(&self, error: &Error) {
+        self.lingers.set(true);
+        self.out(|out| out.pack(|pack| encode_error(FrameKind::Hello, u32::MAX, error, pack)));
+        self.hang_up();
+        linger(self.shard.host(), &self.stream).await;
+        self.lingers.set(false);
+    }
+
+    /// Takes no more requests and wakes everybody; false when that was done before.
+    fn hang_up(&self) -> bool {
+        if self.closed.replace(true) {
+            return false;
+        }
         self.writable.notify_one();
         self.drained.notify_all();
         self.pushable.notify_all();
+        self.ended.notify_all();
+        true
     }
 
     /// Ends the connection now, whatever is queued.

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use flumen_engine::metadata::Topic;
 use flumen_engine::{Partition, positions};
 use flumen_io::Host;
-use flumen_io::local::{Notify, timeout};
+use flumen_io::local::{Notify, select2, timeout};
 use flumen_model::limits::POSITIONS_BYTES_MAX;
 use flumen_model::{Code, Error, GroupId, Offset, Result, UnixMillis};
 use flumen_wire::*;
@@ -52,7 +52,7 @@ impl<H: Host> Connection<H> {
             None => {
                 let this = self.clone();
                 drop(self.shard.host().spawn(async move {
-                    let answer = this.answer_later(correlation, request).await;
+                    let answer = this.answer_later(slot, correlation, request).await;
                     if !this.is_closed() {
                         this.answer(slot, answer);
                     }
@@ -95,9 +95,15 @@ impl<H: Host> Connection<H> {
     }
 
     /// The answer to what waits for a commit, a disk or a record.
-    async fn answer_later(self: &Rc<Self>, correlation: u32, request: AnyRequest) -> Result<Vec<Bytes>> {
+    async fn answer_later(self: &Rc<Self>, slot: u64, correlation: u32, request: AnyRequest) -> Result<Vec<Bytes>> {
         match request {
-            AnyRequest::Fetch(request) => self.fetch(correlation, &request).await,
+            AnyRequest::Fetch(request) => {
+                let bytes_max = (request.bytes_max as usize).min(flumen_model::limits::BATCH_BYTES_HARD_MAX);
+                self.wait_turn(slot, bytes_max).await;
+                let answer = self.fetch(correlation, &request, bytes_max).await;
+                self.fetched(bytes_max);
+                answer
+            }
             AnyRequest::ListOffsets(request) => {
                 Ok(reply::<ListOffsetsRequest>(correlation, &self.list_offsets(&request).await?))
             }
@@ -198,9 +204,8 @@ impl<H: Host> Connection<H> {
     }
 
     /// Waits for the minimum of bytes or the end of the time, then answers with what there is.
-    async fn fetch(self: &Rc<Self>, correlation: u32, request: &FetchRequest) -> Result<Vec<Bytes>> {
+    async fn fetch(self: &Rc<Self>, correlation: u32, request: &FetchRequest, bytes_max: usize) -> Result<Vec<Bytes>> {
         let partition = self.shard.partition(request.group)?;
-        let bytes_max = (request.bytes_max as usize).min(flumen_model::limits::BATCH_BYTES_HARD_MAX);
         let host = self.shard.host();
         let until = host.now().plus(Duration::from_millis(u64::from(request.wait_ms.min(FETCH_WAIT_MS_MAX))));
         let waker = Rc::new(Moved(Notify::new()));
@@ -215,7 +220,8 @@ impl<H: Host> Connection<H> {
             let bytes: usize = batches.iter().map(Bytes::len).sum();
             let left = until.since(host.now());
             let enough = bytes >= (request.bytes_min as usize).min(bytes_max);
-            if enough || left.is_zero() || self.is_closed() || timeout(host, left, moved).await.is_err() {
+            let news = select2(moved, self.ended.notified());
+            if enough || left.is_zero() || self.is_closed() || timeout(host, left, news).await.is_err() {
                 break Ok((batches, bytes));
             }
         };

@@ -6,6 +6,7 @@
 mod acceptor;
 mod connection;
 mod handlers;
+mod linger;
 mod outgoing;
 mod push;
 mod reader;

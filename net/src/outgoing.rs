@@ -28,6 +28,16 @@ pub(crate) enum Reply {
     Frames(Vec<Bytes>),
 }
 
+impl Reply {
+    /// What it keeps in memory beside its slot.
+    fn bytes(&self) -> usize {
+        match self {
+            Reply::Appended { .. } => 0,
+            Reply::Frames(frames) => frames.iter().map(Bytes::len).sum(),
+        }
+    }
+}
+
 /// The queue of one connection.
 #[derive(Default, Debug)]
 pub(crate) struct Outgoing {
@@ -37,6 +47,8 @@ pub(crate) struct Outgoing {
     slices: Vec<Bytes>,
     pack: BytesMut,
     bytes: usize,
+    /// Bytes of finished replies that wait for another one.
+    waiting_bytes: usize,
 }
 
 impl Outgoing {
@@ -49,6 +61,16 @@ impl Outgoing {
     /// Promises that are not kept yet.
     pub(crate) fn open(&self) -> usize {
         self.slots.len()
+    }
+
+    /// Whether this request is the next one to be answered.
+    pub(crate) fn is_next(&self, slot: u64) -> bool {
+        slot == self.first
+    }
+
+    /// Bytes that are kept for the peer, those that wait for another reply included.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.bytes + self.waiting_bytes
     }
 
     /// Bytes that wait to be taken.
@@ -86,6 +108,7 @@ impl Outgoing {
     pub(crate) fn keep(&mut self, slot: u64, reply: Reply) {
         let at = (slot - self.first) as usize;
         if at > 0 {
+            self.waiting_bytes += reply.bytes();
             self.slots[at] = Slot::Ready(reply);
             return;
         }
@@ -95,6 +118,7 @@ impl Outgoing {
         while let Some(Slot::Ready(_)) = self.slots.front() {
             let Some(Slot::Ready(reply)) = self.slots.pop_front() else { unreachable!("it was ready") };
             self.first += 1;
+            self.waiting_bytes -= reply.bytes();
             self.emit(reply);
         }
     }

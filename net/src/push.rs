@@ -140,7 +140,7 @@ impl<H: Host> Connection<H> {
     }
 
     fn is_congested(&self) -> bool {
-        self.out(|out| out.bytes()) >= self.shard.limits().reply_bytes_per_connection_max
+        self.out(|out| out.bytes()) + self.pushing_bytes.get() >= self.shard.limits().reply_bytes_per_connection_max
     }
 
     fn next_turn(&self) -> Option<Turn<H>> {
@@ -174,9 +174,12 @@ impl<H: Host> Connection<H> {
         if let Some(one) = self.subscriptions.borrow_mut().by_handle.get_mut(&turn.handle) {
             one.reading = true;
         }
+        self.pushing_bytes.set(self.pushing_bytes.get() + turn.bytes_max);
         let this = self.clone();
         drop(self.shard.host().spawn(async move {
             let read = this.shard.read(&turn.partition, turn.from, turn.bytes_max).await;
+            this.pushing_bytes.set(this.pushing_bytes.get() - turn.bytes_max);
+            this.drained.notify_all();
             if let Some(one) = this.subscriptions.borrow_mut().by_handle.get_mut(&turn.handle) {
                 one.reading = false;
             }

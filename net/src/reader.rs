@@ -5,7 +5,6 @@ use crate::connection::Connection;
 use bytes::BytesMut;
 use flumen_engine::{Ack, AckSink, Acks};
 use flumen_io::{Host, Read, Stream};
-use flumen_model::limits::FRAME_BYTES_MAX;
 use flumen_model::{Code, Error, GroupId, Result};
 use flumen_wire::{FRAME_HEADER_BYTES, FrameHeader, FrameKind, Next, PRODUCE_HEAD_BYTES, ProduceHead, frame};
 use std::rc::Rc;
@@ -23,9 +22,8 @@ impl<H: Host> Connection<H> {
         if let Err(error) = self.read_all(&mut received).await {
             tracing::debug!(peer = %self.stream.peer_addr(), %error, "connection refused");
             // Frames cannot be found any more: say why, outside of any request, and end.
-            self.out(|out| {
-                out.pack(|pack| flumen_wire::encode_error(FrameKind::Hello, u32::MAX, &error, pack));
-            });
+            self.end_subscriptions();
+            self.refuse_all(&error).await;
         }
         self.close();
         self.end_subscriptions();
@@ -52,7 +50,7 @@ impl<H: Host> Connection<H> {
             if self.is_closed() {
                 return Ok(0);
             }
-            match frame::next(received, FRAME_BYTES_MAX)? {
+            match frame::next_request(received)? {
                 Next::NeedMore(missing) => return Ok(missing),
                 Next::Frame { header, frame_bytes } => {
                     self.wait_room(frame_bytes).await;
@@ -132,6 +130,7 @@ pub(crate) fn unexpected(kind: FrameKind) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use flumen_model::limits::FRAME_BYTES_MAX;
 
     #[test]
     fn a_length_that_a_stranger_names_reserves_only_a_few_times_what_came() {

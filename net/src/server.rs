@@ -99,7 +99,8 @@ impl<H: Host> Server<H> {
                     connection.abort();
                     false
                 }
-                Some(connection) => !connection.is_closed(),
+                // A closed one may still be stuck in its last write.
+                Some(_) => true,
                 None => false,
             });
         }

@@ -41,11 +41,7 @@ fn head(page: &mut String, document: &Document, title: &str) {
         format!("result <b>{}</b>", escape(&document.result_part)),
         format!("host <b>{}</b>", escape(&document.host)),
         format!("durability <b>{}</b>", escape(&document.durability)),
-        format!(
-            "<b>{}</b> interleaved round{}",
-            document.rounds,
-            if document.rounds == 1 { "" } else { "s" }
-        ),
+        format!("<b>{}</b>", units::plural(document.rounds as u64, "interleaved round")),
         started,
     ];
     for chip in chips {

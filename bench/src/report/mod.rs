@@ -7,7 +7,7 @@ pub mod html;
 pub mod plot;
 pub mod progress;
 pub mod table;
-mod units;
+pub(crate) mod units;
 
 pub use document::{Document, PartReport};
 pub use facts::Facts;

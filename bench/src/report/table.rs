@@ -7,8 +7,7 @@ use std::fmt::Write;
 /// Everything that a reader at a terminal needs of a run.
 pub fn text(document: &Document) -> String {
     let mut text = String::new();
-    let rounds =
-        if document.rounds == 1 { "1 round".to_owned() } else { format!("{} rounds", document.rounds) };
+    let rounds = units::plural(document.rounds as u64, "round");
     let head = [&document.bench, &document.host, &document.durability, &rounds, &document.started];
     let _ = writeln!(text, "\nflumen bench {}", head.map(String::as_str).join("  ·  "));
     let machine = &document.machine;
@@ -30,7 +29,7 @@ pub fn text(document: &Document) -> String {
     if let Some(journal) = document.journal {
         let spread = units::bytes(journal.bytes_spread as f64);
         let _ = write!(text, "\njournal: {} turns, {spread} spread", units::digits(journal.turns));
-        let _ = writeln!(text, ", {} checkpoints", journal.checkpoints);
+        let _ = writeln!(text, ", {}", units::plural(journal.checkpoints, "checkpoint"));
     }
     if !document.claims.is_empty() {
         let _ = write!(text, "\n{}", align(&claims(document)));

@@ -43,6 +43,11 @@ pub(crate) fn multiple(n: f64) -> String {
     if n <= 0.0 { "–".to_owned() } else { digits(n) }
 }
 
+/// A count with its noun: `1 round`, `9 rounds`.
+pub(crate) fn plural(n: u64, noun: &str) -> String {
+    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
+}
+
 /// A claim's value: a multiple, or something large in its own unit.
 pub(crate) fn value(n: f64) -> String {
     if n >= 10_000.0 { rate(n) } else { digits(n) }

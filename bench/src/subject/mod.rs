@@ -42,6 +42,9 @@ pub struct Load {
     pub in_flight: u32,
     /// When a request is done.
     pub until: Until,
+    /// Bytes that the topic keeps, all partitions together, in small segments; none keeps all. Only for a topic that
+    /// is created by this load.
+    pub keep_bytes: Option<u64>,
 }
 
 /// Records taken by a reader.

@@ -21,6 +21,9 @@ const SETTLE: Duration = Duration::from_secs(60);
 /// Between two looks at something that is not ready yet.
 const AGAIN: Duration = Duration::from_millis(5);
 
+/// Segments of a topic that keeps few bytes: what it keeps is a whole number of them.
+const SEGMENT_BYTES: u64 = 16 << 20;
+
 /// Where a partition lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
@@ -55,17 +58,14 @@ impl NativeNode {
     }
 
     /// A topic's partitions, all of which serve; the topic is created when missing.
-    fn topic(&self, name: &str, partitions: Option<u32>) -> Result<Vec<Place>> {
+    fn topic(&self, name: &str, load: Option<&Load>) -> Result<Vec<Place>> {
         let mut connection = self.dial(ShardId(0))?;
         if find(&mut connection, name)?.is_none() {
-            let partitions = partitions.ok_or_else(|| {
+            let load = load.ok_or_else(|| {
                 Error::new(Code::UnknownTopic, format!("there is no topic '{name}' to read: fill it first"))
             })?;
-            connection.call(&CreateTopicRequest {
-                name: name.to_owned(),
-                partitions,
-                settings: Vec::new(),
-            })?;
+            let (partitions, settings) = (load.partitions, settings(load));
+            connection.call(&CreateTopicRequest { name: name.to_owned(), partitions, settings })?;
         }
         let give_up = Instant::now() + SETTLE;
         let topic = loop {
@@ -107,6 +107,14 @@ impl NativeNode {
     }
 }
 
+/// A topic's settings, by Kafka's names.
+fn settings(load: &Load) -> Vec<(String, String)> {
+    let Some(bytes) = load.keep_bytes else { return Vec::new() };
+    let each = bytes / u64::from(load.partitions);
+    let set = |key: &str, value: u64| (key.to_owned(), value.to_string());
+    vec![set("retention.bytes", each), set("segment.bytes", SEGMENT_BYTES)]
+}
+
 /// Whether a group serves; an error that waiting does not heal ends the run.
 fn described(error: Option<Code>, name: &str) -> Result<bool> {
     match error {
@@ -143,7 +151,7 @@ impl Node for NativeNode {
     }
 
     fn producer(&self, load: &Load) -> Result<Box<dyn Target>> {
-        let places = self.topic(load.topic, Some(load.partitions))?;
+        let places = self.topic(load.topic, Some(load))?;
         Ok(Box::new(NativeTarget::open(load, &places, |shard| self.dial(shard))?))
     }
 
@@ -172,6 +180,13 @@ impl Node for NativeNode {
     }
 }
 
+/// How often a journal was filled: by its bytes where its capacity is told, else in whole turns.
+fn turns(journal: &serde_json::Value) -> Option<f64> {
+    let written = journal["bytes"].as_f64().zip(journal["capacity_bytes"].as_f64());
+    let exact = written.filter(|(_, capacity)| *capacity > 0.0).map(|(bytes, capacity)| bytes / capacity);
+    exact.or_else(|| journal["turns"].as_f64())
+}
+
 /// A shard's counters out of its state. Counters that it does not have are 0; without its journal's turns no load
 /// could be believed, so those must be there.
 fn counters_of(json: &str) -> Result<ServerCounters> {
@@ -180,7 +195,7 @@ fn counters_of(json: &str) -> Result<ServerCounters> {
     let state: serde_json::Value = serde_json::from_str(json).map_err(|_| odd())?;
     let count = |name: &str| state[name].as_u64().unwrap_or(0);
     Ok(ServerCounters {
-        turns: state["journal"]["turns"].as_f64().ok_or_else(odd)?,
+        turns: turns(&state["journal"]).ok_or_else(odd)?,
         bytes_spread: count("spread_bytes"),
         checkpoints: count("checkpoints"),
         rolls: count("segments_rolled"),

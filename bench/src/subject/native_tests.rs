@@ -202,8 +202,15 @@ fn node() -> NativeNode {
     NativeNode::connect(&address).unwrap()
 }
 
-const LOAD: Load =
-    Load { topic: "t", partitions: 3, records: 4, record_bytes: 100, in_flight: 8, until: Until::Acked };
+const LOAD: Load = Load {
+    topic: "t",
+    partitions: 3,
+    records: 4,
+    record_bytes: 100,
+    in_flight: 8,
+    until: Until::Acked,
+    keep_bytes: None,
+};
 const SHORT: Closed = Closed { window: 8, warm_up: Duration::ZERO, length: Duration::from_millis(50) };
 
 /// Reads until nothing comes any more.
@@ -259,6 +266,8 @@ fn counters_are_read_by_name_and_may_be_fewer_but_for_the_turns() {
     let counters = counters_of(json).unwrap();
     assert_eq!((counters.turns, counters.bytes_spread, counters.checkpoints), (3.0, 70, 4));
     assert_eq!(counters.rolls, 0);
+    let exact = counters_of(r#"{"journal":{"turns":3,"bytes":96,"capacity_bytes":64}}"#).unwrap();
+    assert_eq!(exact.turns, 1.5);
     for json in ["{}", "", r#"{"journal":{}}"#] {
         assert_eq!(counters_of(json).unwrap_err().code, Code::Unsupported);
     }

@@ -15,6 +15,10 @@ use std::time::{Duration, Instant};
 
 /// A reader that gets nothing for this long has reached the end.
 const END_AFTER: Duration = Duration::from_millis(200);
+/// Payload between two looks at whether the journal has turned.
+const TURN_STEP_BYTES: u64 = 32 << 20;
+/// A journal that has not turned after so much is none.
+const TURN_BYTES_MAX: u64 = 64 << 30;
 /// Slices of an open load's throughput over time.
 const SLICES: usize = 60;
 /// The longest stalls that are kept.
@@ -85,6 +89,21 @@ impl Scene {
                 return Err(Error::new(Code::Timeout, "the node takes no records: see its log"));
             }
             filled += sample.bytes;
+        }
+        Ok(())
+    }
+
+    /// Presses `load` until the node's journal has been all round `turns` times more; nothing is measured.
+    pub fn turn_journal(&self, load: &Load, turns: f64) -> Result<()> {
+        let before = self.node.counters()?;
+        let mut filled = 0;
+        while self.node.counters()?.since(before).turns < turns {
+            if filled > TURN_BYTES_MAX {
+                let text = format!("the journal did not turn after {} GB of records", filled / 1_000_000_000);
+                return Err(Error::new(Code::LimitReached, text));
+            }
+            self.fill(load, TURN_STEP_BYTES)?;
+            filled += TURN_STEP_BYTES;
         }
         Ok(())
     }

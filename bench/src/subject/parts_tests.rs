@@ -83,8 +83,15 @@ impl Node for Tame {
     }
 }
 
-const LOAD: Load =
-    Load { topic: "t", partitions: 1, records: 16, record_bytes: 256, in_flight: 4, until: Until::Acked };
+const LOAD: Load = Load {
+    topic: "t",
+    partitions: 1,
+    records: 16,
+    record_bytes: 256,
+    in_flight: 4,
+    until: Until::Acked,
+    keep_bytes: None,
+};
 const SHORT: Duration = Duration::from_millis(60);
 
 fn scene(node: Tame) -> (tempfile::TempDir, Scene) {

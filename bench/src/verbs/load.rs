@@ -27,6 +27,7 @@ const BATCHES: Load = Load {
     record_bytes: RECORD_BYTES,
     in_flight: 512,
     until: Until::Delivered,
+    keep_bytes: None,
 };
 /// One record that fills a batch of 1 MiB, the header left over.
 const LARGE: Load = Load {
@@ -36,6 +37,7 @@ const LARGE: Load = Load {
     record_bytes: (1 << 20) - 1024,
     in_flight: 8,
     until: Until::Acked,
+    keep_bytes: None,
 };
 const MANY: Load = Load { topic: "bench-many", partitions: 1_000, ..OPEN };
 

@@ -22,17 +22,27 @@ pub const SINGLE: Load = Load {
     record_bytes: RECORD_BYTES,
     in_flight: 1,
     until: Until::Acked,
+    keep_bytes: None,
 };
 
 /// The same, as many in flight as the due times ask for.
 pub const OPEN: Load = Load { in_flight: OPEN_IN_FLIGHT, ..SINGLE };
 
-/// Reaches the node that was named, or starts one on the stage.
+/// Large batches to turn a new node's journal once before anything is measured: what is measured in fresh files is
+/// not what goes on for ever in recycled ones.
+const TURN: Load =
+    Load { topic: "bench-turn", records: 256, in_flight: 64, keep_bytes: Some(64 << 20), ..SINGLE };
+
+/// Reaches the node that was named, or starts one on the stage and turns its journal once.
 pub fn open(ground: &Ground, common: &Common, nodes: &Arc<dyn Nodes>) -> Result<Scene> {
     let dir = ground.stage.path().join("node");
     let start = Start { server: common.server.clone(), dir, cpu: ground.stage.pins.server };
     let node = nodes.open(&start)?.into();
-    Ok(Scene { stage: ground.stage.clone(), node })
+    let scene = Scene { stage: ground.stage.clone(), node };
+    if common.server.is_none() {
+        scene.turn_journal(&TURN, 1.0)?;
+    }
+    Ok(scene)
 }
 
 /// The floor that pipelined loads are held against: (d).

@@ -26,6 +26,7 @@ const STORED: Load = Load {
     record_bytes: RECORD_BYTES,
     in_flight: 64,
     until: Until::Acked,
+    keep_bytes: None,
 };
 const TAIL: Load = Load { topic: "bench-tail", until: Until::Delivered, ..SINGLE };
 

@@ -10,20 +10,23 @@ use crate::plan::{Ground, Plan};
 use crate::subject::restart::{Restart, Stored};
 use crate::subject::{Load, Nodes, Until};
 use flumen_model::error::{Code, Error, Result};
-use flumen_model::limits::Limits;
 use std::sync::Arc;
 
 /// The longest restart, in microseconds.
 const SERVING_US_MAX: f64 = 3_000_000.0;
 const STORED_BYTES: u64 = 1 << 30;
 
+const PARTITIONS: u32 = 16;
+const PARTITIONS_MANY: u32 = 10_000;
+
 const LOAD: Load = Load {
     topic: "bench-restart",
-    partitions: 16,
+    partitions: PARTITIONS,
     records: 64,
     record_bytes: RECORD_BYTES,
     in_flight: 256,
     until: Until::Acked,
+    keep_bytes: None,
 };
 
 /// The plan of `bench restart`. Only nodes that this program starts can be killed.
@@ -33,11 +36,15 @@ pub fn plan(ground: &Ground, common: &Common, nodes: &Arc<dyn Nodes>) -> Result<
             "bench restart kills the node with -9: leave --server out, so that it starts one of its own";
         return Err(Error::new(Code::InvalidSetting, text));
     }
-    // A fifth more than a node's journal holds: it has been all round when the node is killed.
-    let fill_bytes = Limits::production().journal_bytes / 5 * 6;
-    let little = Stored { load: LOAD, stored_bytes: STORED_BYTES, fill_bytes };
-    let much = Stored { stored_bytes: 10 * STORED_BYTES, ..little };
-    let wide = Stored { load: Load { partitions: 10_000, ..LOAD }, ..little };
+    let stored = |stored_bytes, partitions| {
+        let load = Load { partitions, keep_bytes: Some(stored_bytes), ..LOAD };
+        Stored { load, stored_bytes }
+    };
+    let (little, much, wide) = (
+        stored(STORED_BYTES, PARTITIONS),
+        stored(10 * STORED_BYTES, PARTITIONS),
+        stored(STORED_BYTES, PARTITIONS_MANY),
+    );
     let mut parts = floors(ground);
     for (name, stored) in [("restart", little), ("restart_tenfold", much), ("restart_10000", wide)] {
         parts.push(Box::new(Restart::new(&ground.stage, nodes, name, stored)));

@@ -103,7 +103,9 @@ pub async fn inspect<H: Host>(
     for group in replaying.values_mut() {
         let state = group.log.state().clone();
         if state.damaged.is_none() && state.start.conf.is_sole_voter(state.replica) {
-            group.pending.drain(..).for_each(|entry| drop(group.log.apply(&entry)));
+            for entry in group.pending.drain(..) {
+                group.log.apply(&entry);
+            }
         }
     }
     Ok((replaying.into_values().map(|group| group.log).collect(), report))
@@ -387,7 +389,12 @@ impl<'a, H: Host, R: Replay> Replayer<'a, H, R> {
         for log in self.unspread.drain(..) {
             log.spread_queued.set(false);
             let segments = log.segments().expect("only data groups are queued");
-            segments.spread(&self.host, true, roll).await?;
+            match segments.spread(&self.host, true, roll).await {
+                Ok(_) => {}
+                // A full disk is no reason not to come back: reads and deletes go on, and the journal still has it.
+                Err(error) if error.code == Code::DiskFull => tracing::error!(%error, "no space to spread records"),
+                Err(error) => return Err(error),
+            }
             segments.evict(usize::MAX);
             self.cached_bytes += segments.cached_bytes();
         }

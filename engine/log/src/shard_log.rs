@@ -390,7 +390,8 @@ impl<H: Host> ShardLog<H> {
             return Ok(true);
         };
         let mut freed = segments.evict(bytes);
-        if freed < bytes && segments.unspread_bytes() as usize >= flumen_model::limits::BLOCK_BYTES {
+        if freed < bytes {
+            // Less than a block needs no write: it is then kept beside the cache.
             self.spread(&log, events, true).await?;
             freed += segments.evict(bytes - freed);
         }

@@ -151,6 +151,7 @@ impl<H: Host> Shard<H> {
             committed: RefCell::default(),
             slab: RefCell::new(BytesMut::new()),
             unflushed_bytes: Cell::new(0),
+            retiring: RefCell::default(),
             progress: Notify::new(),
             closing: Cell::new(false),
             ended: Cell::new(false),

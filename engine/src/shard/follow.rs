@@ -119,5 +119,6 @@ impl<H: Host> Shard<H> {
         self.partitions.borrow_mut().remove(&partition.group());
         self.log.remove_group(partition.group());
         partition.close(&Error::new(Code::UnknownTopic, "the topic was deleted"));
+        self.retiring.borrow_mut().entry(partition.topic()).or_default().push(partition.log.clone());
     }
 }

@@ -107,7 +107,7 @@ impl<H: Host> Shard<H> {
         for topic in self.log.stored_topics().await? {
             if view.topic_by_id(topic).is_none() {
                 tracing::info!(%topic, "files of a topic that is gone are deleted");
-                self.log.delete_topic(topic).await?;
+                self.purge(topic).await?;
             }
         }
         for partition in self.partitions() {
@@ -142,6 +142,14 @@ impl<H: Host> Shard<H> {
     /// # Errors
     /// What the filesystem says.
     pub async fn purge(&self, topic: TopicId) -> Result<()> {
-        self.log.delete_topic(topic).await
+        // Nothing may write to the files any more when they go: a checkpoint may still be under way. They stay listed
+        // until the end, since this may be called again meanwhile.
+        let retiring = self.retiring.borrow().get(&topic).cloned().unwrap_or_default();
+        for segments in retiring.iter().filter_map(|log| log.segments()) {
+            segments.retire().await;
+        }
+        self.log.delete_topic(topic).await?;
+        self.retiring.borrow_mut().remove(&topic);
+        Ok(())
     }
 }

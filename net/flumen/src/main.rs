@@ -7,6 +7,7 @@ mod exit;
 mod logging;
 mod machine;
 mod print;
+mod quickstart;
 mod start;
 mod verbs;
 
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         Command::Tune(args) => ExitCode::from(flumen_tuning::run(args, cli.json)),
         Command::Config(args) => show_config(args, cli.json).into(),
         Command::Bench(args) => verbs::bench(args, cli.node, cli.json),
+        Command::Quickstart(args) => quickstart::run(args, print::Form::of(cli.json)).into(),
         Command::Start(args) => start_node(&args.config).into(),
         _ => verbs::run(&cli).into(),
     }

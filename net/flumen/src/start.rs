@@ -119,6 +119,15 @@ impl Running {
         }
     }
 
+    /// Whether it goes on; what keeps it from that.
+    pub(crate) fn check(&self) -> Result<()> {
+        match self.words.try_recv() {
+            Ok(Word::Failed(error)) => Err(error),
+            _ if self.thread.is_finished() => Err(Error::new(Code::Closed, "the node has ended")),
+            _ => Ok(()),
+        }
+    }
+
     /// Asks it to end, and waits.
     pub(crate) fn stop(self) -> Result<()> {
         self.handle.stop();

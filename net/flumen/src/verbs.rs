@@ -4,9 +4,12 @@
 pub(crate) mod ask;
 mod bench;
 mod check;
+mod consume;
+mod format;
+mod keeper;
 pub(crate) mod lines;
 mod produce;
-mod status;
+pub(crate) mod status;
 mod subscription;
 mod topic;
 
@@ -29,6 +32,7 @@ fn answer(cli: &Cli) -> Result<Exit> {
         Command::Subscription(command) => subscription::run(command, server, form)?,
         Command::Status => status::run(server, form)?,
         Command::Produce(args) => return produce::run(args, server, form),
+        Command::Consume(args) => return consume::run(args, server, form),
         Command::Check(args) => return check::check(args, form),
         Command::Repair(args) => return check::repair(args, form),
         other => unreachable!("{other:?} is not a verb of this room"),

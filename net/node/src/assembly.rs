@@ -19,7 +19,7 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// How often a core beats and looks whether it shall stop.
@@ -255,14 +255,21 @@ fn acceptor<H: Host>(
     let (cores, incoming, senders) = (common.cores, stalls.incoming.clone(), senders.to_vec());
     let carrier = host.clone();
     let (limits, shards) = (common.config.limits.clone(), superblock.shards);
+    let open = common.open.clone();
     Acceptor::new(host.clone(), limits, shards, common.open.clone(), move |shard, handoff| {
         match usize::from(shard.0) % cores {
             // A full queue is a core that stands still: the connection is dropped, the watchdog sees the core.
-            0 => drop(incoming[&shard].try_push(handoff)),
+            0 => {
+                if incoming[&shard].try_push(handoff).is_err() {
+                    open.fetch_sub(1, Ordering::Relaxed);
+                }
+            }
             core => {
-                let to = senders[core - 1].clone();
+                let (to, open) = (senders[core - 1].clone(), open.clone());
                 drop(carrier.spawn(async move {
-                    let _ = to.send(ToCore::Serve(shard, handoff)).await;
+                    if to.send(ToCore::Serve(shard, handoff)).await.is_err() {
+                        open.fetch_sub(1, Ordering::Relaxed);
+                    }
                 }));
             }
         }

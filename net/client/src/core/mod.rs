@@ -3,7 +3,7 @@
 
 pub mod admin;
 mod agenda;
-mod calls;
+pub(crate) mod calls;
 mod chance;
 pub mod connection;
 mod link;
@@ -14,3 +14,5 @@ mod receive;
 mod routes;
 pub mod session;
 pub mod subscriber;
+
+pub use calls::CallId;

@@ -161,9 +161,12 @@ impl<E: Face> Shared<E> {
         true
     }
 
-    /// A socket could not be opened.
+    /// A socket could not be opened, or has ended.
     pub(crate) fn lost(self: &Arc<Self>, socket: SocketId, error: Error) {
-        self.act(|engine, _, now| engine.session().lost(socket, error, now));
+        let mut state = self.lock();
+        let now = self.now();
+        drop_socket(&mut state, socket, error, now);
+        self.go_on(&mut state, now);
     }
 
     /// Reads what has come. False when the socket has ended.
@@ -172,6 +175,7 @@ impl<E: Face> Shared<E> {
         let now = self.now();
         let Some(room) = state.engine.session().room(socket).filter(|_| !wire.is_over()) else { return false };
         match wire.read(room) {
+            Ok(0) => return true,
             Ok(bytes) => state.engine.session().received(socket, bytes, now),
             Err(error) => drop_socket(&mut state, socket, error, now),
         }
@@ -206,9 +210,9 @@ async fn keep<E: Face>(shared: Arc<Shared<E>>) {
                 return;
             }
             let now = shared.now();
-            state.armed = None;
+            // It is awake: nobody needs to wake it.
+            state.armed = Some(Moment::default());
             shared.go_on(&mut state, now);
-            // Its own notification is for nothing: it is awake.
             let deadline = state.engine.deadline(now);
             state.armed = deadline;
             deadline.map(|deadline| deadline.max(now.plus(SLEEP_MIN)))

@@ -6,7 +6,7 @@ use flumen_model::{Code, Error, Result};
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Logs of packages and of the boot: real text, and nothing of anybody. The system's general log is not among them,
 /// since it may hold what belongs to authentication.
@@ -107,6 +107,12 @@ impl Source {
         Ok(Source { name, cut, text, lines })
     }
 
+    /// A text without a file.
+    #[cfg(test)]
+    pub(crate) fn for_test(text: &[u8]) -> Source {
+        Source::of_text("test".to_owned(), false, text.to_vec()).unwrap()
+    }
+
     /// How many lines it has; at least one.
     pub(crate) fn len(&self) -> u64 {
         self.lines.len() as u64
@@ -135,24 +141,6 @@ fn read_bounded(path: &Path, text: &mut Vec<u8>) -> std::io::Result<bool> {
     let cut = text.len() as u64 > TEXT_BYTES_MAX;
     text.truncate(TEXT_BYTES_MAX as usize);
     Ok(cut)
-}
-
-/// A directory that does not exist yet: `flumen-quickstart` here, or in the directory of temporary files when this
-/// one cannot be written to.
-pub(crate) fn fresh_directory() -> Result<PathBuf> {
-    let here = std::env::current_dir().ok();
-    for parent in here.into_iter().chain([std::env::temp_dir()]) {
-        for number in 1..1000 {
-            let name = if number == 1 { "flumen-quickstart".to_owned() } else { format!("flumen-quickstart-{number}") };
-            let path = parent.join(name);
-            match std::fs::create_dir(&path) {
-                Ok(()) => return Ok(path),
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-                Err(_) => break,
-            }
-        }
-    }
-    Err(Error::new(Code::InvalidRequest, "there is no place for a data directory here: name one with --data DIR"))
 }
 
 #[cfg(test)]

@@ -54,7 +54,10 @@ pub(crate) struct Finished {
 
 #[derive(Debug)]
 struct Batch {
+    /// Among all batches of the producer.
     id: u64,
+    /// Among the batches of the line.
+    number: u64,
     bytes: Bytes,
     base_sequence: i32,
     records: u32,
@@ -90,9 +93,11 @@ pub(crate) struct Line {
     last_error: Option<Error>,
     identity: Option<Identity>,
     /// The next batch's, when it is closed.
+    next_number: u64,
     next_sequence: i32,
-    /// The one behind the last batch that is known to be appended.
+    /// The sequence behind the last batch that is known to be appended, and that batch's number.
     acked_next: i32,
+    acked_number: u64,
     /// A batch of this identity was answered.
     proven: bool,
     /// A batch was given up: the numbers behind it do not fit.
@@ -120,8 +125,10 @@ impl Line {
             backoff,
             last_error: None,
             identity,
+            next_number: 0,
             next_sequence: 0,
             acked_next: 0,
+            acked_number: 0,
             proven: false,
             gap: false,
             needs_identity: false,
@@ -163,6 +170,7 @@ impl Line {
         }
         self.batches.push_back(Batch {
             id: *next_batch,
+            number: self.next_number,
             bytes: self.builder.finish(),
             base_sequence,
             records,
@@ -174,6 +182,7 @@ impl Line {
             told: false,
         });
         *next_batch += 1;
+        self.next_number += 1;
     }
 
     /// The batch to send now and its place, if there is one: then say [`Line::sent`].
@@ -207,12 +216,13 @@ impl Line {
             }
         }
         let window = if self.identity.is_some() && !self.proven { 1 } else { self.in_flight_max };
-        if self.in_flight >= window {
-            return None;
-        }
+        // Not the batches in flight count, but the distance to the oldest that is not settled: the node remembers the
+        // last ones only, whichever of them were answered.
+        let oldest = self.batches.front().map_or(self.next_number, |batch| batch.number);
+        let fits = |number: u64| number - oldest < window as u64;
         match self.batches.iter().position(|batch| batch.in_flight.is_none()) {
-            Some(place) => (place < window).then_some(place),
-            None if self.is_open_due(now) => {
+            Some(place) => fits(self.batches[place].number).then_some(place),
+            None if fits(self.next_number) && self.is_open_due(now) => {
                 self.close_open(next_batch);
                 Some(self.batches.len() - 1)
             }
@@ -231,6 +241,7 @@ impl Line {
             self.identity = Some(fresh);
             self.needs_identity = false;
             self.acked_next = 0;
+            self.acked_number = 0;
             self.proven = false;
         }
         let identity = self.identity.expect("only an idempotent line has gaps");
@@ -289,7 +300,11 @@ impl Line {
 
     fn appended(&mut self, place: usize, found: Place) -> Option<Finished> {
         let batch = &self.batches[place];
-        self.acked_next = ahead(batch.base_sequence, batch.records);
+        // A repeat of an older one may be answered after newer ones.
+        if batch.number >= self.acked_number {
+            self.acked_number = batch.number;
+            self.acked_next = ahead(batch.base_sequence, batch.records);
+        }
         self.proven = true;
         self.backoff.reset();
         self.last_error = None;

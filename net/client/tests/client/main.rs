@@ -1,0 +1,9 @@
+//! Tests of the client against a node made of values: over pipes of bytes for the cores, over loopback for the faces.
+
+mod faces;
+mod golden;
+mod node;
+mod producer;
+mod purity;
+mod subscriber;
+mod world;
