@@ -138,7 +138,7 @@ fn notes(document: &Document, all: &[Series], ground: &Ground) -> Vec<String> {
     let parts: Vec<&str> = document.parts.iter().filter(empty).map(|part| part.name.as_str()).collect();
     if !parts.is_empty() {
         notes.push(format!(
-            "the journal went round less than {TURNS_MIN} times under {}: such a run proves nothing, raise --seconds",
+            "the journal went round less than {TURNS_MIN} times under {}: such a run proves nothing, measure longer",
             parts.join(", ")
         ));
     }

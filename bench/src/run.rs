@@ -4,6 +4,7 @@ use crate::args::{BenchArgs, Common, Verb};
 use crate::fault::failed;
 use crate::floor::HostEntry;
 use crate::plan::{Ground, execute};
+use crate::report::progress::Progress;
 use crate::report::{Document, html, table};
 use crate::subject::Nodes;
 use crate::verbs;
@@ -54,6 +55,7 @@ pub fn run_verb(args: &BenchArgs, world: &World) -> Result<Document> {
         Verb::Soak { .. } => Common { rounds: 1, ..args.common.clone() },
         _ => args.common.clone(),
     };
+    let waiting = Progress::waiting("writing files, starting what is to be measured", common.json_only);
     let ground = Ground::prepare(&common, &world.hosts)?;
     let plan = match args.verb {
         Verb::Floor => verbs::floor::plan(&ground),
@@ -64,6 +66,8 @@ pub fn run_verb(args: &BenchArgs, world: &World) -> Result<Document> {
         Verb::Restart => verbs::restart::plan(&ground, &common, world.nodes()?)?,
         Verb::Soak { minutes, rate } => verbs::soak::plan(&ground, &common, world.nodes()?, minutes, rate)?,
     };
+    // Its ticking thread must not run beside what is measured.
+    drop(waiting);
     execute(plan, &ground, &common)
 }
 

@@ -4,6 +4,8 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::time::Duration;
 
 /// CPUs that a mask can name; the kernel's own `CONFIG_NR_CPUS` is at most 8,192 on x86-64.
@@ -38,6 +40,18 @@ pub(crate) fn fine_timers() -> io::Result<()> {
     // SAFETY: PR_SET_TIMERSLACK takes one number and touches no memory of ours.
     let code = unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1 as libc::c_ulong) };
     if code == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Lets the process that `command` starts die with the thread that starts it, however that ends: a node that stays
+/// behind would spin beside the next run.
+pub(crate) fn die_with_parent(command: &mut Command) {
+    let die = || {
+        // SAFETY: PR_SET_PDEATHSIG takes one number and touches no memory of ours.
+        let code = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong) };
+        if code == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    };
+    // SAFETY: between fork and exec the closure makes one system call; it takes no lock and allocates nothing.
+    unsafe { command.pre_exec(die) };
 }
 
 /// Waits until `socket` has bytes to read, or (when `writable` is asked for too) takes bytes again, or is closed, or
@@ -87,6 +101,19 @@ mod tests {
             allowed_cpus().unwrap()
         });
         assert_eq!(seen.join().unwrap(), vec![last]);
+    }
+
+    #[test]
+    fn a_child_dies_with_the_thread_that_started_it() {
+        let start = || {
+            let mut command = Command::new("sleep");
+            command.arg("3600");
+            die_with_parent(&mut command);
+            command.spawn().unwrap()
+        };
+        let mut child = std::thread::spawn(start).join().unwrap();
+        use std::os::unix::process::ExitStatusExt;
+        assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGKILL));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! One partition on its shard: a Raft group whose log is the partition's log. It gives offsets, remembers who
 //! waits for which entry, and says what may be read. It writes nothing itself: Readys go to the shard's log.
 
-use crate::ack::{Ack, Appended, Watcher};
+use crate::ack::{Ack, Acks, Appended, Watcher};
 use crate::producers::{BatchSequence, Check, Producers};
 use bytes::{BufMut, Bytes, BytesMut};
 use flumen_io::Host;
@@ -20,6 +20,8 @@ struct Waiter {
     index: u64,
     appended: Appended,
     ack: Ack,
+    /// Whether memory is enough where the topic says so.
+    early: bool,
 }
 
 /// Kind and version of a partition's own command that moves the log start. See FORMAT.md.
@@ -206,7 +208,7 @@ impl<H: Host> Partition<H> {
         limits: &Limits,
         full: bool,
         share: impl FnOnce(BytesMut) -> Bytes,
-        ack: Option<Ack>,
+        ack: Option<(Acks, Ack)>,
     ) -> Result<bool> {
         self.check_writable(full)?;
         let settings = self.settings.borrow();
@@ -243,17 +245,21 @@ impl<H: Host> Partition<H> {
         }
         self.next_offset.set(base_offset.plus(u64::from(count)));
         self.in_flight_bytes.set(self.in_flight_bytes.get() + bytes);
-        if let Some(ack) = ack {
+        if let Some((acks, ack)) = ack {
+            let early = acks == Acks::Quorum;
             let appended = Appended { base_offset, append_time: stamp, log_start: self.log.log_start() };
-            self.waiters.borrow_mut().push_back(Waiter { index: index.0, appended, ack });
+            self.waiters.borrow_mut().push_back(Waiter { index: index.0, appended, ack, early });
         }
         Ok(true)
     }
 
-    fn answer_repeat(&self, appended: Appended, pending: Option<u64>, ack: Option<Ack>) {
+    fn answer_repeat(&self, appended: Appended, pending: Option<u64>, ack: Option<(Acks, Ack)>) {
         match (ack, pending) {
-            (Some(ack), Some(index)) => self.repeats.borrow_mut().push(Waiter { index, appended, ack }),
-            (Some(ack), None) => ack.done(Ok(appended)),
+            (Some((acks, ack)), Some(index)) => {
+                let early = acks == Acks::Quorum;
+                self.repeats.borrow_mut().push(Waiter { index, appended, ack, early });
+            }
+            (Some((_, ack)), None) => ack.done(Ok(appended)),
             (None, _) => {}
         }
     }
@@ -281,21 +287,26 @@ impl<H: Host> Partition<H> {
             .map_err(|_| Error::new(Code::NotReady, "the partition has no leader yet: try again after a moment"))
     }
 
-    /// Acks what waits and needs only memory: its Ready is in the journal's queue.
+    /// Acks what waits and needs only memory: its Ready is in the journal's queue. What wants the leader's stable
+    /// storage holds up those behind it, which is late but never wrong.
     pub(crate) fn ack_memory(&self) {
         if self.settings.borrow().durability() == Durability::QuorumMemory {
-            self.ack_up_to(u64::MAX);
+            self.ack_while(|waiter| waiter.early);
         }
     }
 
     fn ack_up_to(&self, index: u64) {
+        self.ack_while(|waiter| waiter.index <= index);
+    }
+
+    fn ack_while(&self, is_due: impl Fn(&Waiter) -> bool) {
         loop {
-            let next = self.waiters.borrow_mut().pop_front_if(|waiter| waiter.index <= index);
+            let next = self.waiters.borrow_mut().pop_front_if(|waiter| is_due(waiter));
             let Some(waiter) = next else { break };
             waiter.ack.done(Ok(waiter.appended));
         }
         if !self.repeats.borrow().is_empty() {
-            let due: Vec<Waiter> = self.repeats.borrow_mut().extract_if(.., |waiter| waiter.index <= index).collect();
+            let due: Vec<Waiter> = self.repeats.borrow_mut().extract_if(.., |waiter| is_due(waiter)).collect();
             due.into_iter().for_each(|waiter| waiter.ack.done(Ok(waiter.appended)));
         }
     }

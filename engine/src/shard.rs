@@ -141,7 +141,7 @@ impl<H: Host> Shard<H> {
                 format!("{} bytes are more than this directory's journal takes: {}", batch.len(), self.batch_bytes_max),
             ));
         }
-        let ack = ack.filter(|_| acks != Acks::None);
+        let ack = ack.filter(|_| acks != Acks::None).map(|ack| (acks, ack));
         let bytes = batch.len();
         let now = UnixMillis(self.host.wall_ms());
         let full = self.log.is_full();

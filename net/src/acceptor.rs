@@ -124,6 +124,8 @@ impl<H: Host> Acceptor<H> {
 }
 
 fn too_many(connections_max: usize) -> Error {
-    let message = format!("the node has the {connections_max} connections that it may have: close some, or raise connections_max");
+    let message = format!(
+        "the node has the {connections_max} connections that it may have: close some, or raise connections_max"
+    );
     Error::new(Code::LimitReached, message)
 }

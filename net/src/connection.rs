@@ -140,9 +140,10 @@ impl<H: Host> Connection<H> {
     /// Whether the peer has been silent, or has taken nothing, for longer than the limits allow.
     pub(crate) fn is_stale(&self, now: Mono) -> bool {
         let limits = self.shard.limits();
-        let stuck = self.writing_since.get().is_some_and(|since| {
-            now.since(since).as_millis() as u64 > limits.write_stall_ms_max
-        });
+        let stuck = self
+            .writing_since
+            .get()
+            .is_some_and(|since| now.since(since).as_millis() as u64 > limits.write_stall_ms_max);
         let waits_for_nothing = self.outgoing.borrow().open() == 0 && self.subscriptions.borrow().is_empty();
         let silent = now.since(self.last_read.get()).as_millis() as u64 > limits.idle_ms_max;
         stuck || (silent && waits_for_nothing)

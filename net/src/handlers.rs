@@ -95,7 +95,12 @@ impl<H: Host> Connection<H> {
     }
 
     /// The answer to what waits for a commit, a disk or a record.
-    async fn answer_later(self: &Rc<Self>, slot: u64, correlation: u32, request: AnyRequest) -> Result<Vec<Bytes>> {
+    async fn answer_later(
+        self: &Rc<Self>,
+        slot: u64,
+        correlation: u32,
+        request: AnyRequest,
+    ) -> Result<Vec<Bytes>> {
         match request {
             AnyRequest::Fetch(request) => {
                 let bytes_max = (request.bytes_max as usize).min(flumen_model::limits::BATCH_BYTES_HARD_MAX);
@@ -112,7 +117,10 @@ impl<H: Host> Connection<H> {
                 Ok(reply::<TrimRequest>(correlation, &TrimReply { log_start }))
             }
             AnyRequest::CreateTopic(request) => {
-                let topic = self.shard.create_topic(&request.name, request.partitions, pairs(&request.settings)).await?;
+                let topic = self
+                    .shard
+                    .create_topic(&request.name, request.partitions, pairs(&request.settings))
+                    .await?;
                 let body = CreateTopicReply { id: topic.id, metadata_version: self.metadata_version() };
                 Ok(reply::<CreateTopicRequest>(correlation, &body))
             }
@@ -130,7 +138,9 @@ impl<H: Host> Connection<H> {
             }
             AnyRequest::DeleteSubscription(request) => {
                 let name = positions::SubscriptionName::new(&request.subscription)?;
-                self.shard.position_command(&positions::Command::DeleteSubscription { subscription: name }).await?;
+                self.shard
+                    .position_command(&positions::Command::DeleteSubscription { subscription: name })
+                    .await?;
                 Ok(reply::<DeleteSubscriptionRequest>(correlation, &Empty))
             }
             AnyRequest::InitProducer(_) => {
@@ -166,7 +176,10 @@ impl<H: Host> Connection<H> {
         let partition = |partition: &flumen_engine::metadata::Partition| PartitionMetadata {
             group: partition.group,
             shard: partition.shard,
-            leader_epoch: self.shard.partition(partition.group).map_or(partition.leader_epoch_base, |own| own.leader_epoch().0),
+            leader_epoch: self
+                .shard
+                .partition(partition.group)
+                .map_or(partition.leader_epoch_base, |own| own.leader_epoch().0),
         };
         TopicMetadata {
             name: topic.name.as_str().to_string(),
@@ -204,7 +217,12 @@ impl<H: Host> Connection<H> {
     }
 
     /// Waits for the minimum of bytes or the end of the time, then answers with what there is.
-    async fn fetch(self: &Rc<Self>, correlation: u32, request: &FetchRequest, bytes_max: usize) -> Result<Vec<Bytes>> {
+    async fn fetch(
+        self: &Rc<Self>,
+        correlation: u32,
+        request: &FetchRequest,
+        bytes_max: usize,
+    ) -> Result<Vec<Bytes>> {
         let partition = self.shard.partition(request.group)?;
         let host = self.shard.host();
         let until = host.now().plus(Duration::from_millis(u64::from(request.wait_ms.min(FETCH_WAIT_MS_MAX))));
@@ -264,7 +282,10 @@ impl<H: Host> Connection<H> {
         let view = self.shard.view();
         control.positions.with(|machine| {
             let subscription = machine.subscription(&request.subscription).ok_or_else(|| {
-                let message = format!("there is no subscription {}: it begins with its first commit", request.subscription);
+                let message = format!(
+                    "there is no subscription {}: it begins with its first commit",
+                    request.subscription
+                );
                 Error::new(Code::UnknownSubscription, message)
             })?;
             let positions = subscription
@@ -286,9 +307,9 @@ impl<H: Host> Connection<H> {
 
     fn list_subscriptions(&self) -> Result<ListSubscriptionsReply> {
         let control = self.shard.control_or_refuse()?;
-        let names = control.positions.with(|machine| {
-            machine.subscriptions().map(|(name, _)| name.as_str().to_string()).collect()
-        });
+        let names = control
+            .positions
+            .with(|machine| machine.subscriptions().map(|(name, _)| name.as_str().to_string()).collect());
         Ok(ListSubscriptionsReply { names })
     }
 }

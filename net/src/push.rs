@@ -71,11 +71,15 @@ impl<H: Host> Connection<H> {
         let credit = request.credit_bytes.min(limits.credit_bytes_max);
         let mut subscriptions = self.subscriptions.borrow_mut();
         if subscriptions.by_handle.contains_key(&request.handle) {
-            let message = format!("handle {} has a subscription already: take another number", request.handle);
+            let message =
+                format!("handle {} has a subscription already: take another number", request.handle);
             return Err(Error::new(Code::InvalidRequest, message));
         }
         if subscriptions.by_handle.len() >= limits.pushes_per_connection_max {
-            let message = format!("{} subscriptions on one connection are the most: open another", limits.pushes_per_connection_max);
+            let message = format!(
+                "{} subscriptions on one connection are the most: open another",
+                limits.pushes_per_connection_max
+            );
             return Err(Error::new(Code::LimitReached, message));
         }
         let watcher: Rc<dyn Watcher> = self.clone();
@@ -140,7 +144,8 @@ impl<H: Host> Connection<H> {
     }
 
     fn is_congested(&self) -> bool {
-        self.out(|out| out.bytes()) + self.pushing_bytes.get() >= self.shard.limits().reply_bytes_per_connection_max
+        self.out(|out| out.bytes()) + self.pushing_bytes.get()
+            >= self.shard.limits().reply_bytes_per_connection_max
     }
 
     fn next_turn(&self) -> Option<Turn<H>> {
@@ -193,7 +198,7 @@ impl<H: Host> Connection<H> {
     /// Sends batches, moves the subscription behind them and queues it again.
     fn push(self: &Rc<Self>, turn: &Turn<H>, slices: &mut Vec<Bytes>) {
         let bytes: usize = slices.iter().map(Bytes::len).sum();
-        let next = slices.last().and_then(|last| end_of(last));
+        let next = slices.last().and_then(end_of);
         {
             let mut subscriptions = self.subscriptions.borrow_mut();
             // It may have ended while the disk was read: then nothing of it may leave any more.

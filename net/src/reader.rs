@@ -73,11 +73,17 @@ impl<H: Host> Connection<H> {
         }
     }
 
-    fn handle(self: &Rc<Self>, header: FrameHeader, mut frame: BytesMut, sink: &Rc<dyn AckSink>) -> Result<()> {
+    fn handle(
+        self: &Rc<Self>,
+        header: FrameHeader,
+        mut frame: BytesMut,
+        sink: &Rc<dyn AckSink>,
+    ) -> Result<()> {
         if header.kind() != FrameKind::Produce.number() {
             return self.handle_any(header, frame.split_off(FRAME_HEADER_BYTES).freeze());
         }
-        let head = ProduceHead::split(&frame[FRAME_HEADER_BYTES..]).map(|(head, _)| (head.group(), head.acks()));
+        let head =
+            ProduceHead::split(&frame[FRAME_HEADER_BYTES..]).map(|(head, _)| (head.group(), head.acks()));
         let batch_at = FRAME_HEADER_BYTES + PRODUCE_HEAD_BYTES;
         match head {
             Ok((group, flumen_wire::Acks::None)) => {
@@ -124,7 +130,10 @@ fn reserve(received: &mut BytesMut, missing: usize) {
 
 /// The error of a frame that no request has.
 pub(crate) fn unexpected(kind: FrameKind) -> Error {
-    Error::new(Code::InvalidRequest, format!("{} is not expected here: see the protocol's document", kind.name()))
+    Error::new(
+        Code::InvalidRequest,
+        format!("{} is not expected here: see the protocol's document", kind.name()),
+    )
 }
 
 #[cfg(test)]
@@ -140,6 +149,10 @@ mod tests {
         assert!(received.capacity() <= 2 * RECEIVE_BYTES, "{} bytes for 16", received.capacity());
         received.resize(RECEIVE_BYTES, 0);
         reserve(&mut received, FRAME_BYTES_MAX);
-        assert!(received.capacity() <= (GROWTH + 2) * RECEIVE_BYTES, "{} bytes for 64 KiB", received.capacity());
+        assert!(
+            received.capacity() <= (GROWTH + 2) * RECEIVE_BYTES,
+            "{} bytes for 64 KiB",
+            received.capacity()
+        );
     }
 }

@@ -60,7 +60,13 @@ impl<H: Host> Server<H> {
         }
     }
 
-    fn serve(self: &Rc<Self>, stream: H::Stream, correlation: u32, hello: &HelloRequest, unread: bytes::BytesMut) {
+    fn serve(
+        self: &Rc<Self>,
+        stream: H::Stream,
+        correlation: u32,
+        hello: &HelloRequest,
+        unread: bytes::BytesMut,
+    ) {
         let connection = Connection::new(self.shard.clone(), stream);
         if self.closing.get() {
             self.open.fetch_sub(1, Ordering::Relaxed);

@@ -1,5 +1,7 @@
 //! `flumen-fuzz`: replays, fuzzes, and writes the seeds of the corpus. It decides nothing about the targets.
 #![forbid(unsafe_code)]
+// A tool for people: what it found goes to the terminal.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use clap::Parser;
 use flumen_fuzz::run::{Until, fuzz, replay};

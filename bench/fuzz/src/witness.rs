@@ -1,6 +1,9 @@
 //! Watches one input at a time: its memory, its time, and what it was when the target panicked or hung. A finding is
 //! saved before the panic goes on, so that it survives an abort.
 
+// On the way to a panic or an abort there is no other way to be heard.
+#![allow(clippy::print_stderr)]
+
 use crate::corpus;
 use crate::targets::Target;
 use peak_alloc::PeakAlloc;

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Folders that hold nothing of the project.
-const NOT_OURS: [&str; 2] = [".git", "target"];
+/// Folders without a text of the project: what git and builds keep, and what fuzzing feeds on.
+const NO_TEXTS: [&str; 3] = [".git", "target", "corpus"];
 
 /// A file with its text.
 #[derive(Clone, Debug)]
@@ -53,7 +53,7 @@ fn walk(root: &Path, folder: &Path, endings: &[&str], found: &mut Vec<Source>) {
         let entry = entry.expect("a folder of the project can be listed");
         let name = entry.file_name().to_string_lossy().into_owned();
         let kind = entry.file_type().expect("a file has a type");
-        if kind.is_dir() && !NOT_OURS.contains(&name.as_str()) {
+        if kind.is_dir() && !NO_TEXTS.contains(&name.as_str()) {
             walk(root, &entry.path(), endings, found);
         } else if kind.is_file() && endings.iter().any(|ending| name.ends_with(ending)) {
             let path = entry.path();

@@ -59,17 +59,21 @@ pub fn run_closed(target: &mut (impl Target + ?Sized), load: Closed) -> Result<S
     run(target, load, &mut Wall::start())
 }
 
-/// Sends one request and waits for it: the target serves.
-pub fn run_once(target: &mut (impl Target + ?Sized)) -> Result<()> {
-    let mut done = Vec::with_capacity(1);
+/// Sends so many requests, `window` in flight, and waits for all; nothing is measured.
+pub fn run_count(target: &mut (impl Target + ?Sized), window: u64, requests: u64) -> Result<()> {
+    let (mut sent, mut ended) = (0, 0);
+    let mut done = Vec::with_capacity(window as usize);
     let mut clock = Wall::start();
-    while target.send(0)? == Sending::Full {
-        target.poll(Duration::from_millis(1), &mut done)?;
-        alive(0, clock.now())?;
-    }
-    while done.is_empty() {
+    let mut now = clock.now();
+    while ended < requests {
+        while sent < requests && sent - ended < window && target.send(sent)? == Sending::Taken {
+            sent += 1;
+        }
+        let before = now;
         target.poll(PATIENCE, &mut done)?;
-        alive(done.len(), clock.now())?;
+        now = clock.now();
+        alive(done.len(), now - before)?;
+        ended += done.drain(..).count() as u64;
     }
     Ok(())
 }
@@ -128,12 +132,14 @@ mod tests {
         clock: Fake,
         open: Vec<u64>,
         most: usize,
+        sent: u64,
         dead: bool,
     }
 
     impl Target for Backwards {
         fn send(&mut self, id: u64) -> Result<Sending> {
             self.open.push(id);
+            self.sent += 1;
             self.most = self.most.max(self.open.len());
             Ok(Sending::Taken)
         }
@@ -174,6 +180,14 @@ mod tests {
         let requests = sample.records / 16;
         assert!((1_800..=1_820).contains(&requests), "11 µs each for 20 ms: {requests}");
         assert!(sample.latencies.quantile_us(0.5) < 12.0, "the newest is answered first");
+    }
+
+    #[test]
+    fn a_count_is_sent_exactly_and_waited_for() {
+        let mut target = Backwards::default();
+        run_count(&mut target, 3, 10).unwrap();
+        assert!(target.open.is_empty());
+        assert_eq!((target.most, target.sent), (3, 10));
     }
 
     #[test]

@@ -7,7 +7,7 @@ pub mod open;
 pub mod target;
 pub mod timeline;
 
-pub use closed::{Closed, run_closed, run_once};
+pub use closed::{Closed, run_closed, run_count};
 pub use open::{Open, OpenRun, run_open};
 pub use target::{Sending, Target};
 pub use timeline::Timeline;

@@ -4,6 +4,9 @@
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
+/// The cause of a stall beside which the server did nothing: the disk was slow, or no CPU was free.
+pub const NO_EVENT: &str = "device or CPU";
+
 /// One long wait.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stall {
@@ -11,7 +14,7 @@ pub struct Stall {
     pub due: Duration,
     /// How long it took.
     pub latency: Duration,
-    /// What the server did meanwhile: spread, checkpoint, roll, retention; or the device.
+    /// What the server did meanwhile: spread, checkpoint, roll, retention; or [`NO_EVENT`].
     pub cause: String,
 }
 
@@ -55,7 +58,7 @@ impl Stalls {
         self.kept.truncate(self.most);
     }
 
-    /// Gives each stall its causes: every kind of event that overlaps it, or `device`.
+    /// Gives each stall its causes: every kind of event that overlaps it, or [`NO_EVENT`].
     pub fn explained_by(mut self, events: &[Event]) -> Vec<Stall> {
         for stall in &mut self.kept {
             let end = stall.due + stall.latency;
@@ -63,7 +66,7 @@ impl Stalls {
             let mut kinds: Vec<&str> = beside.map(|event| event.what.as_str()).collect();
             kinds.sort_unstable();
             kinds.dedup();
-            stall.cause = if kinds.is_empty() { "device".to_owned() } else { kinds.join(" + ") };
+            stall.cause = if kinds.is_empty() { NO_EVENT.to_owned() } else { kinds.join(" + ") };
         }
         self.kept
     }
@@ -96,6 +99,6 @@ mod tests {
         let events = [event(90, 101, "roll"), event(105, 200, "checkpoint"), event(110, 300, "spread")];
         let kept = stalls.explained_by(&events);
         assert_eq!(kept[0].cause, "checkpoint + roll");
-        assert_eq!(kept[1].cause, "device");
+        assert_eq!(kept[1].cause, NO_EVENT);
     }
 }

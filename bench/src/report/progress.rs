@@ -2,6 +2,7 @@
 //! program reads.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::time::Duration;
 
 /// A bar over all runs of all parts.
 pub struct Progress(ProgressBar);
@@ -15,6 +16,15 @@ impl Progress {
         let style = ProgressStyle::with_template("{msg:32} {wide_bar:.blue} {pos}/{len}  {eta:>4} left");
         bar.set_style(style.expect("a constant template").progress_chars("━━─"));
         Progress(bar)
+    }
+
+    /// Something that takes a while and has no end that is known. Hidden like a bar.
+    pub fn waiting(text: &'static str, quiet: bool) -> Progress {
+        let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let spinner = ProgressBar::with_draw_target(None, target);
+        spinner.set_message(text);
+        spinner.enable_steady_tick(Duration::from_millis(200));
+        Progress(spinner)
     }
 
     /// A part is about to run, or (before the first) to be set up.

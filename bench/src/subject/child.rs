@@ -78,6 +78,7 @@ impl Running {
         fs::create_dir_all(&start.dir).map_err(at)?;
         let file = File::create(&log).map_err(at)?;
         let errors = file.try_clone().map_err(at)?;
+        sys::die_with_parent(&mut command);
         let child = command.stdin(Stdio::null()).stdout(file).stderr(errors).spawn().map_err(at)?;
         let running = Running { child, log };
         // Threads that it starts later inherit this, those of its cores among them.

@@ -60,6 +60,9 @@ pub struct Taken {
 pub trait Reader {
     /// Waits at most `wait` for records; none when it is over.
     fn read(&mut self, wait: Duration) -> Result<Taken>;
+
+    /// Whether it has read all that was there when it was opened.
+    fn at_end(&self) -> bool;
 }
 
 /// A running node.

@@ -2,7 +2,7 @@
 //! real protocol over a real socket and keeps its log in memory.
 
 use super::*;
-use crate::drive::{Closed, Open, run_closed, run_once, run_open};
+use crate::drive::{Closed, Open, run_closed, run_count, run_open};
 use crate::subject::Until;
 use bytes::{Bytes, BytesMut};
 use flumen_model::TopicId;
@@ -213,23 +213,21 @@ const LOAD: Load = Load {
 };
 const SHORT: Closed = Closed { window: 8, warm_up: Duration::ZERO, length: Duration::from_millis(50) };
 
-/// Reads until nothing comes any more.
+/// Reads to the end.
 fn read_all(node: &NativeNode, topic: &str) -> u64 {
     let mut reader = node.reader(topic).unwrap();
     let mut records = 0;
-    loop {
-        match reader.read(Duration::from_millis(300)).unwrap().records {
-            0 => return records,
-            more => records += more,
-        }
+    while !reader.at_end() {
+        records += reader.read(Duration::from_secs(5)).unwrap().records;
     }
+    records
 }
 
 #[test]
 fn what_was_acked_is_what_a_reader_gets() {
     let node = node();
     let mut target = node.producer(&LOAD).unwrap();
-    run_once(target.as_mut()).unwrap();
+    run_count(target.as_mut(), 1, 1).unwrap();
     drop(target);
     let sample = run_closed(node.producer(&LOAD).unwrap().as_mut(), SHORT).unwrap();
     assert!(sample.records > 0 && sample.latencies.count() > 0);
@@ -241,7 +239,7 @@ fn a_delivered_request_waits_for_its_subscriber_over_both_drivers() {
     let node = node();
     let load = Load { until: Until::Delivered, ..LOAD };
     // What lies there from before must not count as delivered.
-    run_once(node.producer(&LOAD).unwrap().as_mut()).unwrap();
+    run_count(node.producer(&LOAD).unwrap().as_mut(), 1, 1).unwrap();
     let closed = run_closed(node.producer(&load).unwrap().as_mut(), SHORT).unwrap();
     assert!(closed.records > 0);
     let (warm_up, length) = (Duration::ZERO, SHORT.length);

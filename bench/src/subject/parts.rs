@@ -3,7 +3,7 @@
 
 use super::watching::watch;
 use super::{Load, Node, Taken};
-use crate::drive::{Closed, Open, OpenRun, run_closed, run_open};
+use crate::drive::{Closed, Open, OpenRun, run_closed, run_count, run_open};
 use crate::floor::Stage;
 use crate::floor::stage::{on_cpu, warm_up};
 use crate::measure::{Part, Sample};
@@ -13,8 +13,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A reader that gets nothing for this long has reached the end.
-const END_AFTER: Duration = Duration::from_millis(200);
+/// A reader looks this often whether its time is over.
+const READ_WAIT: Duration = Duration::from_millis(50);
+/// A reader that gets nothing for this long will get nothing.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Payload between two looks at whether the journal has turned.
 const TURN_STEP_BYTES: u64 = 32 << 20;
 /// A journal that has not turned after so much is none.
@@ -80,17 +82,9 @@ impl Scene {
 
     /// Presses `load` until the node has taken `bytes` of payload; nothing is measured.
     pub fn fill(&self, load: &Load, bytes: u64) -> Result<()> {
-        let step = Closed { window: u64::from(load.in_flight), warm_up: Duration::ZERO, length: END_AFTER };
         let mut target = self.node.producer(load)?;
-        let mut filled = 0;
-        while filled < bytes {
-            let sample = run_closed(target.as_mut(), step)?;
-            if sample.bytes == 0 {
-                return Err(Error::new(Code::Timeout, "the node takes no records: see its log"));
-            }
-            filled += sample.bytes;
-        }
-        Ok(())
+        let requests = bytes.div_ceil(target.bytes_per_request());
+        run_count(target.as_mut(), u64::from(load.in_flight), requests)
     }
 
     /// Presses `load` until the node's journal has been all round `turns` times more; nothing is measured.
@@ -108,9 +102,8 @@ impl Scene {
         Ok(())
     }
 
-    /// Runs `client` on the client's CPU; adds what the run cost and what the journal did.
+    /// Runs `client` on the client's CPU; adds what the run cost.
     fn counted(&self, client: impl FnOnce() -> Result<Sample> + Send) -> Result<Sample> {
-        let before = self.node.counters()?;
         let pids: Vec<u32> = self.node.pid().into_iter().collect();
         let run = || {
             thread::scope(|scope| {
@@ -119,9 +112,7 @@ impl Scene {
                     .expect("a panic of the client ends the run")
             })
         };
-        let mut sample = self.stage.counted(&pids, run)?;
-        sample.journal = Some(self.node.counters()?.since(before));
-        Ok(sample)
+        self.stage.counted(&pids, run)
     }
 }
 
@@ -184,7 +175,8 @@ impl Part for Produce {
 
     fn run(&mut self, length: Duration) -> Result<Sample> {
         let this = &*self;
-        this.scene.counted(|| match this.press {
+        let before = this.scene.node.counters()?;
+        let mut sample = this.scene.counted(|| match this.press {
             Press::Window => {
                 let window = u64::from(this.load.in_flight);
                 let mut target = this.scene.node.producer(&this.load)?;
@@ -192,7 +184,9 @@ impl Part for Produce {
             }
             Press::Rate(rate) => this.open(rate, length),
             Press::RateBesideReader(rate, topic) => this.beside(rate, topic, length),
-        })
+        })?;
+        sample.journal = Some(this.scene.node.counters()?.since(before));
+        Ok(sample)
     }
 }
 
@@ -223,40 +217,32 @@ impl Part for CatchUp {
             let mut sample = Sample::default();
             while start.elapsed() < length {
                 let began = Instant::now();
-                let mut last = began;
-                let over = || start.elapsed() >= length;
-                let taken = read_until(this.scene.node.as_ref(), this.topic, over, || last = Instant::now())?;
+                let taken = read_to_end(this.scene.node.as_ref(), this.topic, || start.elapsed() >= length)?;
                 sample.records += taken.records;
                 sample.bytes += taken.bytes;
-                // The wait that told the end is not reading.
-                sample.elapsed += last - began;
+                sample.elapsed += began.elapsed();
             }
             Ok(sample)
         })
     }
 }
 
+/// Reads from the first offset to what was the end, or until `over`.
 fn read_to_end(node: &dyn Node, topic: &str, over: impl Fn() -> bool) -> Result<Taken> {
-    read_until(node, topic, over, || ())
-}
-
-/// Reads from the first offset until nothing more comes or `over`; `seen` hears every arrival.
-fn read_until(
-    node: &dyn Node,
-    topic: &str,
-    over: impl Fn() -> bool,
-    mut seen: impl FnMut(),
-) -> Result<Taken> {
     let mut reader = node.reader(topic)?;
     let mut all = Taken::default();
-    while !over() {
-        let taken = reader.read(END_AFTER)?;
-        if taken.records == 0 {
-            break;
-        }
-        seen();
+    let mut heard = Instant::now();
+    while !reader.at_end() && !over() {
+        let taken = reader.read(READ_WAIT)?;
         all.records += taken.records;
         all.bytes += taken.bytes;
+        if taken.records > 0 {
+            heard = Instant::now();
+        } else if heard.elapsed() > PATIENCE {
+            let text =
+                format!("a reader of '{topic}' gets nothing any more, before its end: see the node's log");
+            return Err(Error::new(Code::Timeout, text));
+        }
     }
     Ok(all)
 }

@@ -58,6 +58,9 @@ impl Reader for TameReader {
         self.0 -= bytes;
         Ok(Taken { records: bytes / 256, bytes })
     }
+    fn at_end(&self) -> bool {
+        self.0 == 0
+    }
 }
 
 impl Node for Tame {

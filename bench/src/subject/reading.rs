@@ -20,6 +20,15 @@ const CREDIT_BYTES: u32 = 8 << 20;
 /// A reader of a topic.
 pub(super) struct NativeReader {
     connections: Vec<RawConnection>,
+    lanes: Vec<Lane>,
+    /// Partitions that have not reached their end.
+    behind: usize,
+}
+
+/// How far a partition is read.
+struct Lane {
+    end: Offset,
+    reached: bool,
 }
 
 impl NativeReader {
@@ -38,7 +47,10 @@ impl NativeReader {
             connections[at].call(&SubscribeRequest { group, handle, offset, credit_bytes: CREDIT_BYTES })?;
         }
         connections.iter_mut().try_for_each(|connection| connection.set_nonblocking(true))?;
-        Ok(NativeReader { connections })
+        let lane = |place: &Place| Lane { end: place.end, reached: place.end == Offset(0) };
+        let lanes: Vec<Lane> = places.iter().map(lane).collect();
+        let behind = lanes.iter().filter(|lane| !lane.reached).count();
+        Ok(NativeReader { connections, lanes, behind })
     }
 
     fn sweep(&mut self) -> Result<Taken> {
@@ -49,11 +61,14 @@ impl NativeReader {
                 let (handle, batches) = match event {
                     Event::Push { handle, push } => (handle, push.batches),
                     Event::PushEnd { error, .. } => return Err(error),
-                    _ => return Err(Error::new(Code::InvalidRequest, "the node sent what nobody asked for")),
+                    _ => return Err(odd()),
                 };
-                let taken = count(&batches);
-                all.records += taken.records;
-                all.bytes += taken.bytes;
+                let lane = self.lanes.get_mut(handle as usize).ok_or_else(odd)?;
+                let next = count(&batches, &mut all);
+                if !lane.reached && next >= Some(lane.end) {
+                    lane.reached = true;
+                    self.behind -= 1;
+                }
                 connection.send(&CreditRequest { handle, credit_bytes: batches.len() as u32 })?;
             }
         }
@@ -61,12 +76,20 @@ impl NativeReader {
     }
 }
 
-/// Records and their bytes, the batches' headers left out.
-fn count(batches: &Bytes) -> Taken {
-    Batches::new(batches).fold(Taken::default(), |all, batch| Taken {
-        records: all.records + u64::from(batch.record_count()),
-        bytes: all.bytes + (batch.total_bytes() - BATCH_HEADER_BYTES) as u64,
-    })
+/// Adds records and their bytes, the batches' headers left out. Tells the offset behind the last batch.
+fn count(batches: &Bytes, all: &mut Taken) -> Option<Offset> {
+    let mut next = None;
+    for batch in Batches::new(batches) {
+        all.records += u64::from(batch.record_count());
+        all.bytes += (batch.total_bytes() - BATCH_HEADER_BYTES) as u64;
+        next = Some(batch.next_offset());
+    }
+    next
+}
+
+#[cold]
+fn odd() -> Error {
+    Error::new(Code::InvalidRequest, "the node sent what nobody asked for: this is a bug of the node")
 }
 
 impl Reader for NativeReader {
@@ -78,5 +101,9 @@ impl Reader for NativeReader {
         let sockets = self.connections.iter().map(RawConnection::socket);
         sys::wait_any(sockets, wait).map_err(|e| failed("cannot wait for the node", e))?;
         self.sweep()
+    }
+
+    fn at_end(&self) -> bool {
+        self.behind == 0
     }
 }

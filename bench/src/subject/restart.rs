@@ -3,7 +3,7 @@
 
 use super::parts::Scene;
 use super::{Load, Node, Nodes, Start};
-use crate::drive::run_once;
+use crate::drive::run_count;
 use crate::floor::Stage;
 use crate::measure::{Part, Sample};
 use flumen_model::error::Result;
@@ -74,7 +74,8 @@ impl Part for Restart {
         self.stage.counted(&[], || {
             let began = Instant::now();
             let node = self.open()?;
-            let acked = node.producer(&self.stored.load).and_then(|mut target| run_once(target.as_mut()));
+            let acked =
+                node.producer(&self.stored.load).and_then(|mut target| run_count(target.as_mut(), 1, 1));
             let elapsed = began.elapsed();
             node.kill()?;
             acked?;

@@ -15,7 +15,7 @@ use flumen_model::error::Result;
 use std::sync::Arc;
 
 /// Stored before the first round: several times what caches and journals hold, so that reads come from segments.
-const STORED_BYTES: u64 = 4 << 30;
+const STORED_BYTES: u64 = 2 << 30;
 /// Appends a second, alone and beside a reader.
 const RATE: f64 = 1_000.0;
 

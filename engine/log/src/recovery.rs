@@ -100,11 +100,14 @@ pub async fn inspect<H: Host>(
     let open_files = Rc::new(OpenFiles::new(spec.limits.open_segments_max));
     let (mut replaying, _, report) = put_back(host, &spec, &open_files, replay).await?;
     // What a sole voter has durably is committed, whether or not it had the time to note that.
-    for group in replaying.values_mut() {
+    for (&id, group) in &mut replaying {
         let state = group.log.state().clone();
         if state.damaged.is_none() && state.start.conf.is_sole_voter(state.replica) {
             for entry in group.pending.drain(..) {
                 group.log.apply(&entry);
+                if let Some(to) = replay.apply(id, &entry)? {
+                    group.log.move_log_start(to);
+                }
             }
         }
     }

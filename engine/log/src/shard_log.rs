@@ -10,7 +10,7 @@ use crate::segment::{OpenFiles, ReadBudget, Segments, SegmentsSpec};
 use bytes::{BufMut, Bytes, BytesMut};
 use flumen_io::Host;
 use flumen_io::local::Notify;
-use flumen_model::limits::{CHUNK_BYTES, Limits, WRITE_GROUP_BYTES_MAX};
+use flumen_model::limits::{CHECKPOINT_INLINE_BYTES_MAX, CHUNK_BYTES, Limits, WRITE_GROUP_BYTES_MAX};
 use flumen_model::{Code, Error, GroupId, PartitionNumber, Result, ShardId, TopicId};
 use flumen_replication::{Point, ReplicaId, Write};
 use std::cell::{Cell, RefCell};
@@ -456,9 +456,11 @@ impl<H: Host> ShardLog<H> {
         Ok(())
     }
 
-    /// Spreads what a group has, makes it durable and queues the group's checkpoint.
+    /// Spreads a group's batches unless they are few, makes them durable and queues the group's checkpoint.
     pub async fn checkpoint(&self, log: &Rc<GroupLog<H>>, events: &dyn LogEvents) -> Result<()> {
-        self.spread(log, events, true).await?;
+        if log.segments().is_some_and(|segments| segments.unspread_bytes() > CHECKPOINT_INLINE_BYTES_MAX) {
+            self.spread(log, events, true).await?;
+        }
         let Some(machine) = events.machine_snapshot(log.group()).filter(|_| !log.is_removed()) else {
             return Ok(());
         };

@@ -32,6 +32,9 @@ pub const WRITE_GROUP_BYTES_MAX: usize = 1024 * 1024;
 pub const JOURNAL_FILES: usize = 8;
 /// The smallest journal: each of its files must take a header and the largest write group twice over.
 pub const JOURNAL_BYTES_MIN: u64 = 64 * 1024 * 1024;
+/// A checkpoint carries up to this much of a partition's newest batches inline instead of spreading them first:
+/// a thousand quiet partitions then cost a few megabytes of journal a turn, not a thousand writes and flushes.
+pub const CHECKPOINT_INLINE_BYTES_MAX: u64 = 32 * 1024;
 /// Batches remembered per idempotent producer, Kafka's: the most a client may have in flight.
 pub const PRODUCER_BATCHES_KEPT: usize = 5;
 /// Partitions of one topic: one create command must fit a batch.

@@ -103,9 +103,9 @@ impl<H: Host> Shard<H> {
 
     async fn clean_up_or_fail(&self) -> Result<()> {
         self.log.empty_trash().await?;
-        let view = self.view();
         for topic in self.log.stored_topics().await? {
-            if view.topic_by_id(topic).is_none() {
+            // The view is younger than the list: a topic that was made meanwhile is not taken for a dead one.
+            if self.view().topic_by_id(topic).is_none() {
                 tracing::info!(%topic, "files of a topic that is gone are deleted");
                 self.purge(topic).await?;
             }

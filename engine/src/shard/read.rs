@@ -3,23 +3,25 @@
 use super::Shard;
 use crate::partition::{Partition, TailRead};
 use bytes::Bytes;
+use flumen_model::batch::{Batches, Compression};
+use flumen_model::records::Records;
 use flumen_io::Host;
 use flumen_model::{Code, Error, Offset, Result, UnixMillis};
 use std::rc::Rc;
 
 /// A time that asks for the end of the log (Kafka's ListOffsets).
-pub const TIME_LATEST: i64 = -1;
+const TIME_LATEST: i64 = -1;
 /// A time that asks for the start of the log.
-pub const TIME_EARLIEST: i64 = -2;
+const TIME_EARLIEST: i64 = -2;
 /// A time that asks for the record with the highest timestamp.
-pub const TIME_MAX: i64 = -3;
+const TIME_MAX: i64 = -3;
 
 /// What a lookup by time found: offset and timestamp, −1 where there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeFound {
     /// The first offset at or after the time, if there is one.
     pub offset: Option<Offset>,
-    /// Its batch's timestamp.
+    /// Its timestamp; a compressed batch's largest.
     pub timestamp: UnixMillis,
 }
 
@@ -43,7 +45,7 @@ impl<H: Host> Shard<H> {
         }
     }
 
-    /// The first offset whose batch reaches `time`, or one of the special times.
+    /// The first record of `time` or later (of a compressed batch: its first record), or one of the special times.
     ///
     /// # Errors
     /// [`Code::InvalidRequest`] for an unknown special time, or what the read of an index says.
@@ -72,8 +74,29 @@ impl<H: Host> Shard<H> {
         };
         let found = segments.offset_for_time(&self.host, self.log.budget(), partition.log_start(), time).await?;
         let start = partition.log_start();
-        Ok(found.filter(|(offset, _)| *offset < partition.high_watermark()).map_or(nothing, |(offset, at)| {
-            TimeFound { offset: Some(offset.max(start)), timestamp: at }
-        }))
+        let Some((offset, at)) = found.filter(|(offset, _)| *offset < partition.high_watermark()) else {
+            return Ok(nothing);
+        };
+        let (offset, at) = self.record_of_time(partition, offset.max(start), at, time).await?;
+        Ok(TimeFound { offset: Some(offset), timestamp: at })
+    }
+
+    /// The first record of a time in the batch that has one. A compressed batch answers as a whole, since none is
+    /// ever opened here; so does a stamped one, whose records have one time.
+    async fn record_of_time(
+        &self,
+        partition: &Rc<Partition<H>>,
+        offset: Offset,
+        at: UnixMillis,
+        time: UnixMillis,
+    ) -> Result<(Offset, UnixMillis)> {
+        let run = self.read(partition, offset, 1).await?;
+        let view = run.first().and_then(|run| Batches::new(run).next());
+        let open = view.filter(|view| view.compression() == Compression::None && !view.is_append_time());
+        let found = open.and_then(|view| {
+            let mut records = Records::new(&view, view.payload()).filter_map(Result::ok);
+            records.find(|record| record.offset >= offset && record.timestamp >= time).map(|record| (record.offset, record.timestamp))
+        });
+        Ok(found.unwrap_or((offset, at)))
     }
 }

@@ -40,7 +40,14 @@ pub struct NewRecord {
 impl NewRecord {
     /// A record to a topic, with nothing in it.
     pub fn to(topic: impl Into<Arc<str>>) -> NewRecord {
-        NewRecord { topic: topic.into(), partition: None, key: None, value: None, headers: Vec::new(), timestamp: None }
+        NewRecord {
+            topic: topic.into(),
+            partition: None,
+            key: None,
+            value: None,
+            headers: Vec::new(),
+            timestamp: None,
+        }
     }
 
     /// To this partition.

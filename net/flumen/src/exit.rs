@@ -66,20 +66,6 @@ impl Exit {
         }
     }
 
-    /// The code for an error of a system call.
-    pub(crate) fn of_io(error: &std::io::Error) -> Exit {
-        use std::io::ErrorKind::{
-            ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable,
-            PermissionDenied, TimedOut,
-        };
-        match error.kind() {
-            PermissionDenied => Exit::Limit,
-            ConnectionRefused | ConnectionReset | ConnectionAborted | HostUnreachable
-            | NetworkUnreachable | TimedOut => Exit::Unavailable,
-            _ => Exit::Io,
-        }
-    }
-
     /// The number.
     pub(crate) fn number(self) -> u8 {
         self as u8
@@ -99,7 +85,8 @@ pub(crate) fn help() -> String {
         let _ = writeln!(text, "  {:>2}  {meaning}", exit.number());
     }
     text.push_str(
-        "`flumen tune check` ends with 3 when something fails, and with 1 for a warning and --strict.",
+        "`flumen tune check` ends with 3 when something fails, and with 1 for a warning and --strict; `flumen bench` \
+         with 1 when a limit is missed, and with 2 when the run failed.",
     );
     text
 }
@@ -123,7 +110,6 @@ mod tests {
         assert_eq!(Exit::of(&Error::new(Code::NotReady, "x")).number(), 75);
         assert_eq!(Exit::of(&Error::new(Code::UnknownTopic, "x")).number(), 64);
         assert_eq!(Exit::of(&Error::new(Code::Unsupported, "x")).number(), 76);
-        assert_eq!(Exit::of_io(&std::io::ErrorKind::PermissionDenied.into()).number(), 77);
     }
 
     #[test]

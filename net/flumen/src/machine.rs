@@ -55,7 +55,8 @@ pub(crate) fn of_node(config: &Config, cpus: &[usize], durable: DurableWrite) ->
 /// A machine of one core for a tool that works in a directory.
 pub(crate) fn of_tool(directory: &Path) -> Result<Machine> {
     check()?;
-    let cpu = *allowed()?.first().ok_or_else(|| Error::new(Code::Unsupported, "this process may use no CPU"))?;
+    let cpu =
+        *allowed()?.first().ok_or_else(|| Error::new(Code::Unsupported, "this process may use no CPU"))?;
     Ok(of_floor(cpu, directory.to_path_buf()))
 }
 

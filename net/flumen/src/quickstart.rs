@@ -10,11 +10,11 @@ mod witness;
 
 use crate::cli::node::QuickstartArgs;
 use crate::exit::Exit;
+use crate::logging;
 use crate::print::{self, Form, progress, units};
 use crate::start::stop_on_signals;
 use crate::verbs::ask::Ask;
 use crate::verbs::status;
-use crate::logging;
 use flumen_model::{Result, ShardId};
 use indicatif::ProgressBar;
 use node::{Node, Topic};
@@ -43,14 +43,24 @@ pub(crate) fn run(args: &QuickstartArgs, form: Form) -> Exit {
 
 fn quickstart(args: &QuickstartArgs, form: Form) -> Result<Exit> {
     logging::start_default()?;
-    let say = |line: String| if form == Form::Text { print::out(&(line + "\n")) };
+    let say = |line: String| {
+        if form == Form::Text {
+            print::out(&(line + "\n"))
+        }
+    };
     let source = Source::choose(args.file.as_deref())?;
     let cut = if source.cut { ", of which this much is used" } else { "" };
     let (lines, bytes) = (units::counted(source.len(), "line"), units::bytes(source.bytes()));
     say(format!("{:<12}{}{cut}: {lines}, {bytes}, again and again, each with a number", "log", source.name));
     let node = Node::start(node::directory(args.data.as_deref())?)?;
     let topic = node.topic()?;
-    say(format!("{:<12}{} on {}, {}", "node", node.address, node.data.display(), units::counted(node.shards.into(), "shard")));
+    say(format!(
+        "{:<12}{} on {}, {}",
+        "node",
+        node.address,
+        node.data.display(),
+        units::counted(node.shards.into(), "shard")
+    ));
     say(format!("{:<12}{} with {} partitions\n", "topic", topic.name, topic.partitions));
     let outcome = work(args, &source, &node, &topic);
     let report = match outcome {
@@ -60,11 +70,12 @@ fn quickstart(args: &QuickstartArgs, form: Form) -> Result<Exit> {
             return Err(error);
         }
     };
+    // Before this a signal ends everything at once, and loses nothing.
+    let stop = if args.stay { Some(stop_on_signals()?) } else { None };
     form.answer(&report, |report| report.text() + &report.next(args.stay));
-    let end = match args.stay {
-        // Before this a signal ends everything at once, and loses nothing.
-        true => node.running.watch(&*stop_on_signals()?),
-        false => node.running.stop().map(|()| Exit::Ok)?,
+    let end = match stop {
+        Some(stop) => node.running.watch(&stop),
+        None => node.running.stop().map(|()| Exit::Ok)?,
     };
     Ok(if report.whole { end } else { Exit::Damaged })
 }
@@ -72,7 +83,9 @@ fn quickstart(args: &QuickstartArgs, form: Form) -> Result<Exit> {
 fn enough(args: &QuickstartArgs, node: &Node) -> Enough {
     match args.lines {
         Some(lines) => Enough { lines, bytes: 0 },
-        None => Enough { lines: LINES_MIN, bytes: JOURNAL_TURNS * node.journal_bytes * u64::from(node.shards) },
+        None => {
+            Enough { lines: LINES_MIN, bytes: JOURNAL_TURNS * node.journal_bytes * u64::from(node.shards) }
+        }
     }
 }
 
@@ -84,8 +97,13 @@ fn work(args: &QuickstartArgs, source: &Source, node: &Node, topic: &Topic) -> R
     bar.finish_and_clear();
     let (acks, floor) = alone?;
     let board = Board::new();
-    let reading =
-        Reading { source, server: node.address, topic: &topic.name, partitions: topic.partitions, board: &board };
+    let reading = Reading {
+        source,
+        server: node.address,
+        topic: &topic.name,
+        partitions: topic.partitions,
+        board: &board,
+    };
     let (bytes, took, testimonies) = publish_and_read(&mut publisher, enough, node, reading)?;
     let lines = publisher.lines();
     let published = Published { lines, bytes, fast_lines: lines - acks.count(), took, acks, floor };
@@ -152,7 +170,8 @@ fn report(
     let partitions = ask.topic(&topic.name)?.partitions;
     let states = ask.describe(&partitions)?;
     let records = states.values().map(|state| state.high_watermark.0.saturating_sub(state.log_start.0)).sum();
-    let turns = |shard| status::of_shard(&mut ask, ShardId(shard)).map(|status| status["journal"]["turns"].as_u64());
+    let turns =
+        |shard| status::of_shard(&mut ask, ShardId(shard)).map(|status| status["journal"]["turns"].as_u64());
     let turns = (0..node.shards).map(turns).collect::<Result<Vec<_>>>()?;
     let subscribers: Vec<Subscriber> = testimonies
         .into_iter()

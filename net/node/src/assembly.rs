@@ -112,8 +112,13 @@ async fn open_shards<H: Host>(
         let began = host.now();
         let (shard, found) = Shard::open(host.clone(), config).await?;
         tracing::info!(
-            shard = id.0, ms = host.now().since(began).as_millis() as u64, frames = found.frames, bytes = found.bytes,
-            torn = found.torn.is_some(), damage = found.damage.len(), "shard recovered"
+            shard = id.0,
+            ms = host.now().since(began).as_millis() as u64,
+            frames = found.frames,
+            bytes = found.bytes,
+            torn = found.torn.is_some(),
+            damage = found.damage.len(),
+            "shard recovered"
         );
         let observer = common.observer.clone();
         shard.start(move |error| observer.failed(error));
@@ -174,7 +179,8 @@ async fn serve<H: Host>(
     receivers: Vec<H::Receiver<FromCore>>,
 ) -> Result<()> {
     let observer = common.observer.clone();
-    let found = open_directory(host, &common.config, move |done, total| observer.formatting(done, total)).await?;
+    let found =
+        open_directory(host, &common.config, move |done, total| observer.formatting(done, total)).await?;
     let superblock = found.superblock;
     for to in senders {
         let _ = to.send(ToCore::Open(Box::new(superblock.clone()))).await;
@@ -195,7 +201,8 @@ async fn serve<H: Host>(
     control.start_control(superblock.directory_id, superblock.directory_id, superblock.shards).await?;
 
     let listener = Rc::new(host.listen(common.config.native).await.map_err(|error| {
-        let message = format!("cannot listen on {}: {error}; choose another with --native", common.config.native);
+        let message =
+            format!("cannot listen on {}: {error}; choose another with --native", common.config.native);
         Error::new(Code::InvalidRequest, message)
     })?);
     let acceptor = acceptor(host, common, &superblock, &stalls, senders);
@@ -309,7 +316,9 @@ async fn other_core<H: Host>(host: H, common: Common, ends: Others<H>) {
                 }));
                 match open_shards(&host, &common, &superblock, move |report| {
                     let _ = say.try_push(report);
-                }).await {
+                })
+                .await
+                {
                     Ok(opened) => stalls = Some(opened),
                     Err(error) => common.observer.failed(error),
                 }

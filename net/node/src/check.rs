@@ -81,7 +81,9 @@ pub fn check<M: Machine>(machine: M, data: PathBuf, limits: Limits) -> Result<Re
             let _ = say.send(check_directory(&host, &data, &limits).await);
         }
     };
-    machine.run(vec![main]).map_err(|error| Error::new(Code::LogFailed, format!("the machine failed: {error}")))?;
+    machine
+        .run(vec![main])
+        .map_err(|error| Error::new(Code::LogFailed, format!("the machine failed: {error}")))?;
     hear.recv().map_err(|_| Error::new(Code::Closed, "the check ended without a report"))?
 }
 
@@ -114,7 +116,11 @@ fn add_journal(report: &mut Report, scan: &ScanReport) {
     report.journal_frames += scan.frames;
     report.torn += usize::from(scan.torn.is_some());
     for one in &scan.damage {
-        report.damage.push(DamageReport { file: one.file.clone(), position: one.position, what: one.what.clone() });
+        report.damage.push(DamageReport {
+            file: one.file.clone(),
+            position: one.position,
+            what: one.what.clone(),
+        });
     }
 }
 
@@ -132,7 +138,8 @@ async fn add_groups<H: Host>(
         let Some((topic, _)) = view.partition(log.group()) else { continue };
         report.partitions.push(partition_report(topic.name.as_str(), shard, log));
         if let Some(segments) = log.segments() {
-            segments.verify(host, &budget, &mut Collector(&mut report.damage)).await;
+            let log_start = log.state().log_start;
+            segments.verify_from(host, &budget, log_start, &mut Collector(&mut report.damage)).await;
         }
     }
 }

@@ -29,7 +29,12 @@ pub fn shard_dir(data: &Path, shard: ShardId) -> PathBuf {
 }
 
 /// A shard's log as the superblock describes it.
-pub fn shard_spec(data: &Path, superblock: &Superblock, shard: ShardId, limits: &Limits) -> ShardLogSpec {
+pub(crate) fn shard_spec(
+    data: &Path,
+    superblock: &Superblock,
+    shard: ShardId,
+    limits: &Limits,
+) -> ShardLogSpec {
     ShardLogSpec {
         dir: shard_dir(data, shard),
         directory_id: superblock.directory_id,
@@ -77,12 +82,15 @@ pub async fn open_directory<H: Host>(
 ///
 /// # Errors
 /// [`Code::Busy`] when another process has it.
-pub async fn lock<H: Host>(host: &H, data: &Path) -> Result<Lock> {
+pub(crate) async fn lock<H: Host>(host: &H, data: &Path) -> Result<Lock> {
     let path = data.join("lock");
     host.lock(&path).await.map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock => Error::new(
             Code::Busy,
-            format!("another node runs on {}: stop it first, or give this one a directory of its own", data.display()),
+            format!(
+                "another node runs on {}: stop it first, or give this one a directory of its own",
+                data.display()
+            ),
         ),
         _ => failed("cannot lock", &path, &error),
     })
@@ -93,7 +101,8 @@ async fn refuse_foreign<H: Host>(host: &H, data: &Path) -> Result<()> {
     let entries = host.list_dir(data).await.map_err(|error| failed("cannot list", data, &error))?;
     for entry in entries {
         let name = entry.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let ours = OURS.iter().any(|ours| name.starts_with(ours)) || name.starts_with('.') || name == "lost+found";
+        let ours =
+            OURS.iter().any(|ours| name.starts_with(ours)) || name.starts_with('.') || name == "lost+found";
         if !ours {
             let message = format!(
                 "{} is not empty and holds no node (there is {name}): give the node a directory of its own",
@@ -105,7 +114,11 @@ async fn refuse_foreign<H: Host>(host: &H, data: &Path) -> Result<()> {
     Ok(())
 }
 
-async fn format<H: Host>(host: &H, config: &NodeConfig, mut progress: impl FnMut(u64, u64)) -> Result<Superblock> {
+async fn format<H: Host>(
+    host: &H,
+    config: &NodeConfig,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<Superblock> {
     let bits = (u128::from(host.entropy()) << 64) | u128::from(host.entropy());
     let journal_bytes = config.limits.journal_bytes.max(JOURNAL_BYTES_MIN);
     let superblock = Superblock {

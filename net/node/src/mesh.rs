@@ -2,8 +2,8 @@
 //! hears what came of it. In one process it travels over the host's channels, as values.
 
 use flumen_engine::control::{Follow, Report};
-use flumen_io::Machine;
 use flumen_io::Host;
+use flumen_io::Machine;
 use flumen_log::superblock::Superblock;
 use flumen_model::ShardId;
 use flumen_net::Handoff;

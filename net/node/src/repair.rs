@@ -26,7 +26,9 @@ pub fn accept_loss<M: Machine>(
     let main = move |host: M::Host| async move {
         let _ = say.send(accept(&host, &data, &limits, &topic, partition).await);
     };
-    machine.run(vec![main]).map_err(|error| Error::new(Code::LogFailed, format!("the machine failed: {error}")))?;
+    machine
+        .run(vec![main])
+        .map_err(|error| Error::new(Code::LogFailed, format!("the machine failed: {error}")))?;
     hear.recv().map_err(|_| Error::new(Code::Closed, "the repair ended without a word"))?
 }
 
@@ -50,7 +52,11 @@ pub async fn accept<H: Host>(
     let place = view.topic(topic).and_then(|topic| topic.partition(partition)).ok_or_else(|| {
         Error::new(Code::UnknownTopic, format!("there is no partition {partition} of a topic {topic} here"))
     })?;
-    let config = ShardConfig { log: spec(place.shard), topic_defaults: TopicSettings::default(), seed: host.entropy() };
+    let config = ShardConfig {
+        log: spec(place.shard),
+        topic_defaults: TopicSettings::default(),
+        seed: host.entropy(),
+    };
     let (shard, _) = Shard::open(host.clone(), config).await?;
     shard.start(|error| tracing::error!(%error, "the repair failed"));
     let accepted = shard.accept_loss(place.group).await;

@@ -1,5 +1,6 @@
 //! What a stranger may send: it costs bounded memory and is answered with what is wrong, and everybody else is
 //! served as if nothing had happened. Nothing here is polite, except the witness.
+#![allow(clippy::unwrap_used, clippy::disallowed_types)]
 
 mod common;
 #[path = "common/live.rs"]
@@ -33,20 +34,30 @@ fn attack<F: Future<Output = ()> + 'static>(
     seed: u64,
     attack: impl FnOnce(MemHost, GroupId) -> F + Send + 'static,
 ) {
-    let seen = run_node(&MemWorld::new(), seed, 1, config(1), |machine| machine.poll_budget(POLLS_MAX), |host| async move {
-        let bystander = Asker::connect(&host, 0).await;
-        for name in ["orders", "witness", "bystander"] {
-            let settings = vec![("retention.ms".to_string(), "-1".to_string())];
-            bystander.ask(&CreateTopicRequest { name: name.into(), partitions: 1, settings }).await.unwrap();
-        }
-        let group = bystander.groups("orders").await[0];
-        let over = Rc::new(Cell::new(false));
-        let beside = host.spawn(stand_by(host.clone(), bystander, over.clone()));
-        attack(host.clone(), group).await;
-        over.set(true);
-        beside.await;
-        full_service(&Asker::connect(&host, 0).await).await;
-    });
+    let seen = run_node(
+        &MemWorld::new(),
+        seed,
+        1,
+        config(1),
+        |machine| machine.poll_budget(POLLS_MAX),
+        |host| async move {
+            let bystander = Asker::connect(&host, 0).await;
+            for name in ["orders", "witness", "bystander"] {
+                let settings = vec![("retention.ms".to_string(), "-1".to_string())];
+                bystander
+                    .ask(&CreateTopicRequest { name: name.into(), partitions: 1, settings })
+                    .await
+                    .unwrap();
+            }
+            let group = bystander.groups("orders").await[0];
+            let over = Rc::new(Cell::new(false));
+            let beside = host.spawn(stand_by(host.clone(), bystander, over.clone()));
+            attack(host.clone(), group).await;
+            over.set(true);
+            beside.await;
+            full_service(&Asker::connect(&host, 0).await).await;
+        },
+    );
     assert_eq!(seen.failed.get(), None, "the node lives");
 }
 
@@ -71,7 +82,12 @@ async fn full_service(asker: &Rc<Asker>) {
     let read = asker.read_all(group, at.0).await.unwrap();
     assert_eq!(read, [(at.0, "a".to_string()), (at.0 + 1, "b".to_string())]);
     asker.ask(&SubscribeRequest { group, handle: 77, offset: at, credit_bytes: 1000 }).await.unwrap();
-    let pushed: usize = asker.take_pushes().await.iter().map(|(_, body)| values_of(&Push::get(body).unwrap().batches).len()).sum();
+    let pushed: usize = asker
+        .take_pushes()
+        .await
+        .iter()
+        .map(|(_, body)| values_of(&Push::get(body).unwrap().batches).len())
+        .sum();
     assert_eq!(pushed, 2);
     asker.ask(&UnsubscribeRequest { handle: 77 }).await.unwrap();
     asker.ask(&InitProducerRequest {}).await.unwrap();
@@ -159,7 +175,11 @@ fn a_frame_that_cannot_be_right_ends_its_connection_with_the_reason() {
         let cases: [(Vec<u8>, Code, &str); 11] = [
             (header(FRAME_BYTES_MAX as u32 + 1, produce, 1, 0, 0), Code::InvalidRequest, "over the limit"),
             (header(u32::MAX, produce, 1, 0, 0), Code::InvalidRequest, "over the limit"),
-            (header(cold_max + 1, FrameKind::Metadata.number(), 1, 0, 0), Code::InvalidRequest, "over the limit"),
+            (
+                header(cold_max + 1, FrameKind::Metadata.number(), 1, 0, 0),
+                Code::InvalidRequest,
+                "over the limit",
+            ),
             (header(0, ping, 0, 0, 0), Code::Unsupported, "version 0"),
             (header(0, ping, 2, 0, 0), Code::Unsupported, "version 2"),
             (header(0, ping, 1, 1, 0), Code::InvalidRequest, "flags"),
@@ -281,7 +301,11 @@ fn a_batch_that_lies_is_refused_with_its_reason_and_nothing_of_it_is_stored() {
             for acks in [Acks::Quorum, Acks::Leader] {
                 let refused = asker.ask(&ProduceRequest { group, acks, batch: batch.clone() }).await;
                 let error = refused.expect_err(&format!("case {number} is a lie"));
-                assert!(error.code == code || (code == Code::InvalidBatch && error.code == Code::Unsupported), "case {number}: {:?} {error}", error.code);
+                assert!(
+                    error.code == code || (code == Code::InvalidBatch && error.code == Code::Unsupported),
+                    "case {number}: {:?} {error}",
+                    error.code
+                );
                 assert!(error.message.len() > 20, "case {number}: {error}");
             }
         }
@@ -317,7 +341,14 @@ fn a_compressed_bomb_is_stored_as_it_came_and_never_opened() {
         bomb[17..21].copy_from_slice(&crc.to_be_bytes());
         let bomb = Bytes::from(bomb);
         let before = live::live_bytes();
-        assert_eq!(asker.ask(&ProduceRequest { group, acks: Acks::Quorum, batch: bomb.clone() }).await.unwrap().base_offset, Offset(0));
+        assert_eq!(
+            asker
+                .ask(&ProduceRequest { group, acks: Acks::Quorum, batch: bomb.clone() })
+                .await
+                .unwrap()
+                .base_offset,
+            Offset(0)
+        );
         assert_eq!(asker.produce(group, &["after"]).await, Ok(Offset(1_000_000)));
         let fetch = FetchRequest { group, offset: Offset(0), bytes_max: 1, wait_ms: 0, bytes_min: 0 };
         let got = asker.ask(&fetch).await.unwrap().batches;
@@ -333,8 +364,14 @@ fn groups_that_are_nobodys_or_the_nodes_own_are_refused_to_everybody() {
         for group in [0, 1, 2, 15, 9_999, u64::MAX].map(GroupId) {
             let refused = [
                 asker.produce(group, &["mine"]).await.map(|_| ()),
-                asker.ask(&FetchRequest { group, offset: Offset(0), bytes_max: 1, wait_ms: 0, bytes_min: 0 }).await.map(|_| ()),
-                asker.ask(&SubscribeRequest { group, handle: 1, offset: Offset(0), credit_bytes: 1 }).await.map(|_| ()),
+                asker
+                    .ask(&FetchRequest { group, offset: Offset(0), bytes_max: 1, wait_ms: 0, bytes_min: 0 })
+                    .await
+                    .map(|_| ()),
+                asker
+                    .ask(&SubscribeRequest { group, handle: 1, offset: Offset(0), credit_bytes: 1 })
+                    .await
+                    .map(|_| ()),
                 asker.ask(&TrimRequest { group, before_offset: Offset(0) }).await.map(|_| ()),
                 asker.ask(&ListOffsetsRequest { group, of: OffsetOf::Latest }).await.map(|_| ()),
             ];
@@ -366,7 +403,12 @@ fn subscriptions_that_make_no_sense_are_refused_and_credit_never_overflows() {
     attack(9, |host, group| async move {
         let asker = Asker::connect(&host, 0).await;
         asker.produce(group, &["a"]).await.unwrap();
-        let subscribe = |handle, offset, credit_bytes| SubscribeRequest { group, handle, offset: Offset(offset), credit_bytes };
+        let subscribe = |handle, offset, credit_bytes| SubscribeRequest {
+            group,
+            handle,
+            offset: Offset(offset),
+            credit_bytes,
+        };
         for offset in [2, u64::MAX] {
             assert_eq!(asker.ask(&subscribe(1, offset, 10)).await.unwrap_err().code, Code::OffsetOutOfRange);
         }
@@ -397,7 +439,13 @@ fn fetches_at_the_edges_are_answered_within_their_bounds() {
         let asker = Asker::connect(&host, 0).await;
         asker.produce(group, &["a"]).await.unwrap();
         asker.produce(group, &["b"]).await.unwrap();
-        let fetch = |offset, bytes_max, wait_ms, bytes_min| FetchRequest { group, offset: Offset(offset), bytes_max, wait_ms, bytes_min };
+        let fetch = |offset, bytes_max, wait_ms, bytes_min| FetchRequest {
+            group,
+            offset: Offset(offset),
+            bytes_max,
+            wait_ms,
+            bytes_min,
+        };
         let one = asker.ask(&fetch(0, 0, 0, 0)).await.unwrap();
         assert_eq!(values_of(&one.batches).len(), 1, "one batch comes however small the bound is");
         for offset in [3, u64::MAX] {
@@ -420,7 +468,10 @@ fn thousands_of_requests_without_reading_are_not_read_and_the_stalled_connection
         for _ in 0..20 {
             asker.ask(&ProduceRequest { group, acks: Acks::Quorum, batch: filler(60_000) }).await.unwrap();
         }
-        let fetch = request(1, &FetchRequest { group, offset: Offset(0), bytes_max: 1 << 20, wait_ms: 0, bytes_min: 0 });
+        let fetch = request(
+            1,
+            &FetchRequest { group, offset: Offset(0), bytes_max: 1 << 20, wait_ms: 0, bytes_min: 0 },
+        );
         let flood = Bytes::from(fetch.repeat(10_000));
         let before = live::live_bytes();
         let raw = Raw::greeted(&host, 0).await;
@@ -433,7 +484,8 @@ fn thousands_of_requests_without_reading_are_not_read_and_the_stalled_connection
 
         let stalled = Raw::greeted(&host, 0).await;
         for number in 0..32 {
-            let fetch = FetchRequest { group, offset: Offset(0), bytes_max: 1 << 20, wait_ms: 0, bytes_min: 0 };
+            let fetch =
+                FetchRequest { group, offset: Offset(0), bytes_max: 1 << 20, wait_ms: 0, bytes_min: 0 };
             stalled.send(request(number, &fetch)).await.unwrap();
         }
         // Others are served meanwhile.
@@ -460,7 +512,8 @@ fn replies_that_wait_behind_a_long_fetch_are_bounded_too() {
         let waiting = FetchRequest { group, offset: end, bytes_max: 1, wait_ms: 10_000, bytes_min: 1 };
         raw.send(request(1, &waiting)).await.unwrap();
         for number in 0..31 {
-            let cold = FetchRequest { group, offset: Offset(number), bytes_max: 1 << 20, wait_ms: 0, bytes_min: 0 };
+            let cold =
+                FetchRequest { group, offset: Offset(number), bytes_max: 1 << 20, wait_ms: 0, bytes_min: 0 };
             raw.send(request(2 + number as u32, &cold)).await.unwrap();
         }
         host.sleep(5 * SECOND).await;
@@ -480,7 +533,8 @@ fn a_client_that_leaves_takes_its_waiting_fetches_along() {
         for _ in 0..50 {
             let raw = Raw::greeted(&host, 0).await;
             for number in 0..31 {
-                let waiting = FetchRequest { group, offset: Offset(0), bytes_max: 1, wait_ms: 60_000, bytes_min: 1 };
+                let waiting =
+                    FetchRequest { group, offset: Offset(0), bytes_max: 1, wait_ms: 60_000, bytes_min: 1 };
                 raw.send(request(number, &waiting)).await.unwrap();
             }
         }
@@ -500,7 +554,12 @@ fn cold_subscriptions_of_one_connection_are_read_only_as_fast_as_it_takes_them()
         let before = live::live_bytes();
         let raw = Raw::greeted(&host, 0).await;
         for handle in 0..16 {
-            raw.send(request(handle, &SubscribeRequest { group, handle, offset: Offset(0), credit_bytes: 1 << 20 })).await.unwrap();
+            raw.send(request(
+                handle,
+                &SubscribeRequest { group, handle, offset: Offset(0), credit_bytes: 1 << 20 },
+            ))
+            .await
+            .unwrap();
         }
         host.sleep(3 * SECOND).await;
         let held = live::peak_bytes() - before;
@@ -520,11 +579,19 @@ fn cold_subscriptions_of_one_connection_are_read_only_as_fast_as_it_takes_them()
 fn a_subscriber_that_never_reads_holds_up_itself_alone() {
     attack(15, |host, group| async move {
         let mute = Raw::greeted(&host, 0).await;
-        mute.send(request(1, &SubscribeRequest { group, handle: 1, offset: Offset(0), credit_bytes: u32::MAX })).await.unwrap();
+        mute.send(request(
+            1,
+            &SubscribeRequest { group, handle: 1, offset: Offset(0), credit_bytes: u32::MAX },
+        ))
+        .await
+        .unwrap();
         let poor = Asker::connect(&host, 0).await;
         poor.ask(&SubscribeRequest { group, handle: 1, offset: Offset(0), credit_bytes: 1 }).await.unwrap();
         let (reader, producer) = (Asker::connect(&host, 0).await, Asker::connect(&host, 0).await);
-        reader.ask(&SubscribeRequest { group, handle: 5, offset: Offset(0), credit_bytes: 1 << 20 }).await.unwrap();
+        reader
+            .ask(&SubscribeRequest { group, handle: 5, offset: Offset(0), credit_bytes: 1 << 20 })
+            .await
+            .unwrap();
         let before = live::live_bytes();
         for number in 0..200_u64 {
             let request = ProduceRequest { group, acks: Acks::Quorum, batch: filler(20_000) };
@@ -576,7 +643,8 @@ fn a_client_that_closes_its_half_and_takes_nothing_is_closed_too() {
         // Nearly all connections that there are; each holds on to its end.
         for number in 0..config(1).limits.connections_max - 4 {
             let raw = Raw::greeted(&host, 0).await;
-            let fetch = FetchRequest { group, offset: Offset(0), bytes_max: 1 << 20, wait_ms: 0, bytes_min: 0 };
+            let fetch =
+                FetchRequest { group, offset: Offset(0), bytes_max: 1 << 20, wait_ms: 0, bytes_min: 0 };
             raw.send(request(1, &fetch)).await.unwrap();
             host.sleep(SECOND / 10).await;
             match number % 2 {
@@ -666,25 +734,40 @@ fn hurt(chance: &mut Chance, group: GroupId) -> Bytes {
     let correlation = chance.next() as u32;
     let small = chance.below(2_000) as u32;
     let honest = match chance.below(14) {
-        0 => request(correlation, &ProduceRequest { group, acks: Acks::Quorum, batch: batch(&["fuzz", "fuzz"]) }),
+        0 => request(
+            correlation,
+            &ProduceRequest { group, acks: Acks::Quorum, batch: batch(&["fuzz", "fuzz"]) },
+        ),
         1 => request(correlation, &ProduceRequest { group, acks: Acks::None, batch: filler(small as usize) }),
-        2 => request(correlation, &FetchRequest { group, offset, bytes_max: small, wait_ms: small, bytes_min: 1 }),
+        2 => request(
+            correlation,
+            &FetchRequest { group, offset, bytes_max: small, wait_ms: small, bytes_min: 1 },
+        ),
         3 => request(correlation, &SubscribeRequest { group, handle, offset, credit_bytes: small }),
         4 => request(correlation, &CreditRequest { handle, credit_bytes: chance.next() as u32 }),
         5 => request(correlation, &UnsubscribeRequest { handle }),
-        6 => request(correlation, &ListOffsetsRequest { group, of: OffsetOf::Time(UnixMillis(chance.below(2_000) as i64)) }),
+        6 => request(
+            correlation,
+            &ListOffsetsRequest { group, of: OffsetOf::Time(UnixMillis(chance.below(2_000) as i64)) },
+        ),
         7 => request(correlation, &DescribeRequest { groups: vec![group; 3] }),
         8 => request(correlation, &MetadataRequest { topics: vec!["orders".into(), "none".into()] }),
-        9 => request(correlation, &CommitPositionsRequest {
-            subscription: format!("s{}", chance.below(40)),
-            positions: vec![Position { group, offset, leader_epoch: 0, metadata: "m".into() }],
-        }),
+        9 => request(
+            correlation,
+            &CommitPositionsRequest {
+                subscription: format!("s{}", chance.below(40)),
+                positions: vec![Position { group, offset, leader_epoch: 0, metadata: "m".into() }],
+            },
+        ),
         10 => request(correlation, &FetchPositionsRequest { subscription: format!("s{}", chance.below(40)) }),
-        11 => request(correlation, &CreateTopicRequest {
-            name: format!("fuzz{}", chance.below(5)),
-            partitions: chance.below(4) as u32,
-            settings: vec![("retention.ms".into(), chance.below(100).to_string())],
-        }),
+        11 => request(
+            correlation,
+            &CreateTopicRequest {
+                name: format!("fuzz{}", chance.below(5)),
+                partitions: chance.below(4) as u32,
+                settings: vec![("retention.ms".into(), chance.below(100).to_string())],
+            },
+        ),
         12 => request(correlation, &DeleteTopicRequest { name: format!("fuzz{}", chance.below(5)) }),
         _ => request(correlation, &TrimRequest { group, before_offset: offset }),
     };
@@ -732,7 +815,10 @@ fn random_frames_on_one_connection_never_harm_another() {
                 assert_eq!(witness.produce(own, &[&value]).await, Ok(Offset(round)), "seed {seed}");
                 if sent && chance.below(2) == 0 {
                     // Some stay and read what they are told.
-                    let _ = flumen_io::local::timeout(&host, SECOND, async { while let Ok(Some(_)) = raw.frame().await {} }).await;
+                    let _ = flumen_io::local::timeout(&host, SECOND, async {
+                        while let Ok(Some(_)) = raw.frame().await {}
+                    })
+                    .await;
                 }
             }
             assert_eq!(witness.read_all(own, 0).await.unwrap().len(), 25);

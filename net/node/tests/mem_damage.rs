@@ -1,4 +1,5 @@
 //! Rot in acked data, and full disks: reported and contained, never hidden.
+#![allow(clippy::unwrap_used, clippy::disallowed_types)]
 
 mod common;
 
@@ -14,20 +15,28 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 fn checked(world: &MemWorld) -> Report {
-    check(MemMachine::new(world.clone(), 99), "/data".into(), Limits::simulation()).expect("the directory is readable")
+    check(MemMachine::new(world.clone(), 99), "/data".into(), Limits::simulation())
+        .expect("the directory is readable")
 }
 
 /// Two topics; the records of `orders` are "order 0" and so on, one batch and one journal write each.
 fn filled(world: &MemWorld, orders: u64) {
-    run_node(world, 1, 1, config(1), |machine| machine, move |host| async move {
-        let asker = Asker::connect(&host, 0).await;
-        let group = asker.create("orders", 1).await[0];
-        let other = asker.create("other", 1).await[0];
-        for number in 0..orders {
-            asker.produce(group, &[&format!("order {number}.")]).await.unwrap();
-            asker.produce(other, &[&format!("other {number}.")]).await.unwrap();
-        }
-    });
+    run_node(
+        world,
+        1,
+        1,
+        config(1),
+        |machine| machine,
+        move |host| async move {
+            let asker = Asker::connect(&host, 0).await;
+            let group = asker.create("orders", 1).await[0];
+            let other = asker.create("other", 1).await[0];
+            for number in 0..orders {
+                asker.produce(group, &[&format!("order {number}.")]).await.unwrap();
+                asker.produce(other, &[&format!("other {number}.")]).await.unwrap();
+            }
+        },
+    );
 }
 
 /// Flips a bit in the one place of the journal where these bytes are.
@@ -67,39 +76,59 @@ fn rot_in_acked_data_makes_its_partition_read_only_up_to_it_until_the_loss_is_ac
 
     // Twice: the damage is remembered even when the journal has moved on.
     for seed in [2, 3] {
-        run_node(&world, seed, 1, config(1), |machine| machine, |host| async move {
-            let asker = Asker::connect(&host, 0).await;
-            let group = asker.groups("orders").await[0];
-            let read = asker.read_all(group, 0).await;
-            let read = read.expect_err("a reader is told at the damage, not that it is at the end");
-            assert_eq!(read.code, Code::Corrupt);
-            let fetch = FetchRequest { group, offset: Offset(0), bytes_max: 1 << 20, wait_ms: 0, bytes_min: 0 };
-            let served = values_of(&asker.ask(&fetch).await.unwrap().batches);
-            assert_eq!(served.len(), 20, "what is before the damage is served");
-            assert_eq!(asker.produce(group, &["more"]).await.unwrap_err().code, Code::Corrupt);
-            let other = asker.groups("other").await[0];
-            assert!(asker.produce(other, &["more"]).await.is_ok());
-            let state = asker.ask(&DescribeRequest { groups: vec![group] }).await.unwrap().groups[0].clone();
-            assert_eq!((state.state, state.damaged_from), (GroupState::Damaged, Some(Offset(20))));
-        });
+        run_node(
+            &world,
+            seed,
+            1,
+            config(1),
+            |machine| machine,
+            |host| async move {
+                let asker = Asker::connect(&host, 0).await;
+                let group = asker.groups("orders").await[0];
+                let read = asker.read_all(group, 0).await;
+                let read = read.expect_err("a reader is told at the damage, not that it is at the end");
+                assert_eq!(read.code, Code::Corrupt);
+                let fetch =
+                    FetchRequest { group, offset: Offset(0), bytes_max: 1 << 20, wait_ms: 0, bytes_min: 0 };
+                let served = values_of(&asker.ask(&fetch).await.unwrap().batches);
+                assert_eq!(served.len(), 20, "what is before the damage is served");
+                assert_eq!(asker.produce(group, &["more"]).await.unwrap_err().code, Code::Corrupt);
+                let other = asker.groups("other").await[0];
+                assert!(asker.produce(other, &["more"]).await.is_ok());
+                let state =
+                    asker.ask(&DescribeRequest { groups: vec![group] }).await.unwrap().groups[0].clone();
+                assert_eq!((state.state, state.damaged_from), (GroupState::Damaged, Some(Offset(20))));
+            },
+        );
     }
 
     let machine = MemMachine::new(world.clone(), 4);
     let limits = Limits::simulation();
     accept_loss(machine, "/data".into(), limits.clone(), "orders".into(), PartitionNumber(0)).unwrap();
     let again = accept_loss(
-        MemMachine::new(world.clone(), 5), "/data".into(), limits, "orders".into(), PartitionNumber(0),
+        MemMachine::new(world.clone(), 5),
+        "/data".into(),
+        limits,
+        "orders".into(),
+        PartitionNumber(0),
     );
     assert_eq!(again.unwrap_err().code, Code::InvalidRequest, "there is nothing left to accept");
-    run_node(&world, 6, 1, config(1), |machine| machine, |host| async move {
-        let asker = Asker::connect(&host, 0).await;
-        let group = asker.groups("orders").await[0];
-        assert_eq!(asker.produce(group, &["after"]).await, Ok(Offset(30)));
-        let read = asker.read_all(group, 0).await.unwrap();
-        let offsets: Vec<u64> = read.iter().map(|(offset, _)| *offset).collect();
-        let expected: Vec<u64> = (0..20).chain(21..31).collect();
-        assert_eq!(offsets, expected, "only the damaged record is gone");
-    });
+    run_node(
+        &world,
+        6,
+        1,
+        config(1),
+        |machine| machine,
+        |host| async move {
+            let asker = Asker::connect(&host, 0).await;
+            let group = asker.groups("orders").await[0];
+            assert_eq!(asker.produce(group, &["after"]).await, Ok(Offset(30)));
+            let read = asker.read_all(group, 0).await.unwrap();
+            let offsets: Vec<u64> = read.iter().map(|(offset, _)| *offset).collect();
+            let expected: Vec<u64> = (0..20).chain(21..31).collect();
+            assert_eq!(offsets, expected, "only the damaged record is gone");
+        },
+    );
 }
 
 #[test]
@@ -108,28 +137,50 @@ fn a_full_disk_refuses_records_while_reads_deletes_and_positions_go_on() {
     filled(&world, 20);
     let used: u64 = world.files().iter().map(|(_, bytes)| bytes).sum();
     world.set_space_limit(Some(used + 1024 * 1024));
-    run_node(&world, 2, 1, config(1), |machine| machine, |host| async move {
-        let asker = Asker::connect(&host, 0).await;
-        let group = asker.groups("orders").await[0];
-        host.sleep(Duration::from_secs(2)).await;
-        assert_eq!(asker.produce(group, &["more"]).await.unwrap_err().code, Code::DiskFull);
-        assert_eq!(asker.read_all(group, 0).await.unwrap().len(), 20);
-        let position = Position { group, offset: Offset(5), leader_epoch: 0, metadata: String::new() };
-        let commit = CommitPositionsRequest { subscription: "s".into(), positions: vec![position] };
-        asker.ask(&commit).await.unwrap();
-        asker.ask(&TrimRequest { group, before_offset: Offset(3) }).await.unwrap();
-        asker.ask(&DeleteTopicRequest { name: "other".into() }).await.unwrap();
-        let state = asker.ask(&DescribeRequest { groups: vec![group] }).await.unwrap().groups[0].clone();
-        assert_eq!((state.state, state.log_start), (GroupState::Full, Offset(3)));
-    });
+    run_node(
+        &world,
+        2,
+        1,
+        config(1),
+        |machine| machine,
+        |host| async move {
+            let asker = Asker::connect(&host, 0).await;
+            let group = asker.groups("orders").await[0];
+            host.sleep(Duration::from_secs(2)).await;
+            assert_eq!(asker.produce(group, &["more"]).await.unwrap_err().code, Code::DiskFull);
+            assert_eq!(asker.read_all(group, 0).await.unwrap().len(), 20);
+            let position = Position { group, offset: Offset(5), leader_epoch: 0, metadata: String::new() };
+            let commit = CommitPositionsRequest { subscription: "s".into(), positions: vec![position] };
+            asker.ask(&commit).await.unwrap();
+            asker.ask(&TrimRequest { group, before_offset: Offset(3) }).await.unwrap();
+            asker.ask(&DeleteTopicRequest { name: "other".into() }).await.unwrap();
+            let state = asker.ask(&DescribeRequest { groups: vec![group] }).await.unwrap().groups[0].clone();
+            assert_eq!((state.state, state.log_start), (GroupState::Full, Offset(3)));
+        },
+    );
     world.set_space_limit(None);
-    run_node(&world, 3, 1, config(1), |machine| machine, |host| async move {
-        let asker = Asker::connect(&host, 0).await;
-        let group = asker.groups("orders").await[0];
-        assert_eq!(asker.produce(group, &["more"]).await, Ok(Offset(20)));
-        assert_eq!(asker.read_all(group, 3).await.unwrap().len(), 18);
-        assert_eq!(asker.ask(&FetchRequest { group, offset: Offset(0), bytes_max: 1, wait_ms: 0, bytes_min: 0 }).await.unwrap_err().code, Code::OffsetOutOfRange);
-        let positions = asker.ask(&FetchPositionsRequest { subscription: "s".into() }).await.unwrap().positions;
-        assert_eq!((positions[0].group, positions[0].offset), (group, Offset(5)));
-    });
+    run_node(
+        &world,
+        3,
+        1,
+        config(1),
+        |machine| machine,
+        |host| async move {
+            let asker = Asker::connect(&host, 0).await;
+            let group = asker.groups("orders").await[0];
+            assert_eq!(asker.produce(group, &["more"]).await, Ok(Offset(20)));
+            assert_eq!(asker.read_all(group, 3).await.unwrap().len(), 18);
+            assert_eq!(
+                asker
+                    .ask(&FetchRequest { group, offset: Offset(0), bytes_max: 1, wait_ms: 0, bytes_min: 0 })
+                    .await
+                    .unwrap_err()
+                    .code,
+                Code::OffsetOutOfRange
+            );
+            let positions =
+                asker.ask(&FetchPositionsRequest { subscription: "s".into() }).await.unwrap().positions;
+            assert_eq!((positions[0].group, positions[0].offset), (group, Offset(5)));
+        },
+    );
 }

@@ -1,5 +1,6 @@
 //! What a record costs in memory: nothing of its own on the way in and out, and never more than the bounds say,
 //! however much goes through. The counting allocator is this file's alone.
+#![allow(clippy::unwrap_used, clippy::disallowed_types)]
 
 mod common;
 
@@ -42,7 +43,13 @@ fn batch_of(records: usize) -> bytes::Bytes {
 }
 
 /// Allocations of the whole simulated machine, client and host included, while batches are produced and pushed.
-async fn allocations(asker: &Rc<Asker>, pushed: &Rc<Asker>, group: GroupId, records: usize, batches: u64) -> u64 {
+async fn allocations(
+    asker: &Rc<Asker>,
+    pushed: &Rc<Asker>,
+    group: GroupId,
+    records: usize,
+    batches: u64,
+) -> u64 {
     let batch = batch_of(records);
     // The frames are built before the count: the client's work is not the node's.
     let request = ProduceRequest { group, acks: Acks::Quorum, batch };
@@ -64,24 +71,33 @@ fn a_record_costs_no_allocation_on_produce_and_push_and_a_batch_a_small_number()
     let _alone = ALONE.lock().unwrap();
     let counted: Arc<Mutex<Vec<u64>>> = Arc::default();
     let out = counted.clone();
-    run_node(&MemWorld::new(), 1, 1, config(1), |machine| machine, move |host| async move {
-        let asker = Asker::connect(&host, 0).await;
-        let group = asker.create("orders", 1).await[0];
-        let pushed = Asker::connect(&host, 0).await;
-        let subscribe = SubscribeRequest { group, handle: 1, offset: Offset(0), credit_bytes: 1 << 20 };
-        pushed.ask(&subscribe).await.unwrap();
-        for records in [1, 64] {
-            let credit = CreditRequest { handle: 1, credit_bytes: 1 << 20 };
-            let mut frame = bytes::BytesMut::new();
-            encode_request(0, &credit, &mut frame).unwrap();
-            pushed.send(frame.freeze()).await;
-            let count = allocations(&asker, &pushed, group, records, BATCHES).await;
-            out.lock().unwrap().push(count);
-        }
-    });
+    run_node(
+        &MemWorld::new(),
+        1,
+        1,
+        config(1),
+        |machine| machine,
+        move |host| async move {
+            let asker = Asker::connect(&host, 0).await;
+            let group = asker.create("orders", 1).await[0];
+            let pushed = Asker::connect(&host, 0).await;
+            let subscribe = SubscribeRequest { group, handle: 1, offset: Offset(0), credit_bytes: 1 << 20 };
+            pushed.ask(&subscribe).await.unwrap();
+            for records in [1, 64] {
+                let credit = CreditRequest { handle: 1, credit_bytes: 1 << 20 };
+                let mut frame = bytes::BytesMut::new();
+                encode_request(0, &credit, &mut frame).unwrap();
+                pushed.send(frame.freeze()).await;
+                let count = allocations(&asker, &pushed, group, records, BATCHES).await;
+                out.lock().unwrap().push(count);
+            }
+        },
+    );
     let counted = counted.lock().unwrap().clone();
     let (one, many) = (counted[0] / BATCHES, counted[1] / BATCHES);
-    println!("allocations a batch, client and simulated host included: {one} of 1 record, {many} of 64 records");
+    println!(
+        "allocations a batch, client and simulated host included: {one} of 1 record, {many} of 64 records"
+    );
     assert!(many <= one + 6, "63 more records in a batch cost {} more allocations", many - one);
     assert!(one <= 120, "{one} allocations a batch");
 }
@@ -89,28 +105,39 @@ fn a_record_costs_no_allocation_on_produce_and_push_and_a_batch_a_small_number()
 #[test]
 fn ten_times_the_cache_goes_through_and_memory_stays_within_its_bound() {
     let _alone = ALONE.lock().unwrap();
-    run_node(&MemWorld::new(), 2, 1, config(1), |machine| machine, |host| async move {
-        let asker = Asker::connect(&host, 0).await;
-        let groups = asker.create("orders", 4).await;
-        let cache = config(1).limits.cache_bytes as u64;
-        let batch = batch_of(400);
-        let mut sent = 0;
-        let mut cached_max = 0;
-        while sent < 10 * cache {
-            for group in &groups {
-                let request = ProduceRequest { group: *group, acks: Acks::Quorum, batch: batch.clone() };
-                asker.ask(&request).await.unwrap();
-                sent += batch.len() as u64;
+    run_node(
+        &MemWorld::new(),
+        2,
+        1,
+        config(1),
+        |machine| machine,
+        |host| async move {
+            let asker = Asker::connect(&host, 0).await;
+            let groups = asker.create("orders", 4).await;
+            let cache = config(1).limits.cache_bytes as u64;
+            let batch = batch_of(400);
+            let mut sent = 0;
+            let mut cached_max = 0;
+            while sent < 10 * cache {
+                for group in &groups {
+                    let request = ProduceRequest { group: *group, acks: Acks::Quorum, batch: batch.clone() };
+                    asker.ask(&request).await.unwrap();
+                    sent += batch.len() as u64;
+                }
+                let status = asker.ask(&StatusRequest {}).await.unwrap().json;
+                let cached =
+                    status.split("\"cached_bytes\":").nth(1).unwrap().split([',', '}']).next().unwrap();
+                cached_max = cached_max.max(cached.parse::<u64>().unwrap());
             }
-            let status = asker.ask(&StatusRequest {}).await.unwrap().json;
-            let cached = status.split("\"cached_bytes\":").nth(1).unwrap().split([',', '}']).next().unwrap();
-            cached_max = cached_max.max(cached.parse::<u64>().unwrap());
-        }
-        // The bound: the cache, a chunk for each partition that is not spread yet, and what one flush brings.
-        let bound = cache + 4 * 64 * 1024 + 256 * 1024;
-        assert!(cached_max <= bound, "{cached_max} bytes cached, {bound} allowed");
-        for group in groups {
-            assert_eq!(asker.read_all(group, 0).await.unwrap().len() as u64, sent / 4 / batch.len() as u64 * 400);
-        }
-    });
+            // The bound: the cache, a chunk for each partition that is not spread yet, and what one flush brings.
+            let bound = cache + 4 * 64 * 1024 + 256 * 1024;
+            assert!(cached_max <= bound, "{cached_max} bytes cached, {bound} allowed");
+            for group in groups {
+                assert_eq!(
+                    asker.read_all(group, 0).await.unwrap().len() as u64,
+                    sent / 4 / batch.len() as u64 * 400
+                );
+            }
+        },
+    );
 }

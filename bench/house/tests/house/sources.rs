@@ -4,9 +4,11 @@ use crate::{none, rust};
 use flumen_house::rust_text::{functions, without_tests, words};
 
 /// Where `unsafe` may stand beside `engine/io`, each with its reason.
-const UNSAFE: [(&str, &str); 2] = [
+const UNSAFE: [(&str, &str); 4] = [
     ("bench/src/sys.rs", "the harness pins threads and waits finer than a clock tick, outside any node"),
     ("replication/tests/memory.rs", "a counting allocator measures what a replica takes"),
+    ("net/node/tests/memory.rs", "a counting allocator measures what a record takes"),
+    ("net/node/tests/common/live.rs", "a counting allocator measures what a stranger makes a node take"),
 ];
 
 /// The runtimes' names.
@@ -19,8 +21,12 @@ const FILE_LINES_NOTED: usize = 500;
 /// The longest function outside tests. It only ever sinks.
 const FUNCTION_LINES_MAX: usize = 80;
 
+fn is_door(path: &str) -> bool {
+    path.starts_with("engine/io/")
+}
+
 fn may_be_unsafe(path: &str) -> bool {
-    path.starts_with("engine/io/") || UNSAFE.iter().any(|(file, _)| *file == path)
+    is_door(path) || UNSAFE.iter().any(|(file, _)| *file == path)
 }
 
 #[test]
@@ -40,10 +46,13 @@ fn every_file_says_what_it_is() {
 fn unsafe_and_runtimes_stay_behind_the_door_of_engine_io() {
     let mut findings = Vec::new();
     for (source, parts) in rust() {
+        let lines: Vec<&str> = parts.code.lines().collect();
         for (line, word) in words(&parts.code) {
             let strays = match word {
                 "unsafe" => !may_be_unsafe(&source.path),
-                word => RUNTIMES.contains(&word) && !source.path.starts_with("engine/io/"),
+                word => {
+                    RUNTIMES.contains(&word) && names_a_crate(lines[line - 1], word) && !is_door(&source.path)
+                }
             };
             if strays {
                 findings.push(format!("{}:{line}: {word}", source.path));
@@ -51,6 +60,23 @@ fn unsafe_and_runtimes_stay_behind_the_door_of_engine_io() {
         }
     }
     none("only engine/io names a runtime or holds unsafe", findings);
+}
+
+/// A path or an import; a function may be called like a runtime.
+fn names_a_crate(line: &str, word: &str) -> bool {
+    line.contains(&format!("{word}::")) || line.trim_start().starts_with("use ")
+}
+
+#[test]
+fn only_the_binary_and_the_floors_pick_a_real_host() {
+    const HOSTS: [&str; 3] = ["glommio_host", "GlommioHost", "GlommioMachine"];
+    let may = |path: &str| is_door(path) || path.starts_with("net/flumen/") || path.starts_with("bench/src/");
+    let mut findings = Vec::new();
+    for (source, parts) in rust().into_iter().filter(|(source, _)| !may(&source.path) && !source.is_test()) {
+        let found = words(&parts.code).filter(|(_, word)| HOSTS.contains(word));
+        findings.extend(found.map(|(line, word)| format!("{}:{line}: {word}", source.path)));
+    }
+    none("a node is generic over its host", findings);
 }
 
 #[test]

@@ -225,8 +225,16 @@ impl<H: Host> Segments<H> {
     async fn create(&self, host: &H, base_offset: u64, kind: FileKind) -> Result<H::File> {
         self.make_dir(host).await?;
         let path = self.path(base_offset, kind);
-        let file =
-            host.open(&path, Access::WRITE).await.map_err(|error| write_failed(&path, "create", &error))?;
+        let opened = match host.open(&path, Access::WRITE).await {
+            // The topic was deleted, and a crash came before this group was told: its directory is in the trash.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.inner_mut().dir_made = false;
+                self.make_dir(host).await?;
+                host.open(&path, Access::WRITE).await
+            }
+            opened => opened,
+        };
+        let file = opened.map_err(|error| write_failed(&path, "create", &error))?;
         self.spec.open_files.put(self.owner, base_offset, kind, file.clone());
         self.note_dirty_dir(&self.spec.dir);
         Ok(file)

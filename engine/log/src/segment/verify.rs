@@ -65,6 +65,18 @@ struct Check<'a, H: Host, V> {
 impl<H: Host> Segments<H> {
     /// Checks everything that is stored as of now. Only a segment that is trimmed meanwhile is left out.
     pub async fn verify(&self, host: &H, budget: &ReadBudget, visitor: &mut impl Visitor) {
+        self.verify_from(host, budget, Offset(0), visitor).await;
+    }
+
+    /// Like [`Segments::verify`], without the segments that lie wholly below a log start: a crash may have come
+    /// between their deletion and the checkpoint that forgets them.
+    pub async fn verify_from(
+        &self,
+        host: &H,
+        budget: &ReadBudget,
+        log_start: Offset,
+        visitor: &mut impl Visitor,
+    ) {
         let views: Vec<View> = {
             let inner = self.inner();
             let sealed = inner.sealed.iter().copied().map(View::Sealed);
@@ -72,7 +84,7 @@ impl<H: Host> Segments<H> {
         };
         let mut next_offset = None;
         for view in views {
-            if self.inner().floor >= view.end_offset() {
+            if self.inner().floor.max(log_start.0) >= view.end_offset() {
                 continue;
             }
             let base_offset = view.base_offset();

@@ -28,7 +28,12 @@ impl Admin {
     }
 
     /// Creates a topic. Settings are Kafka's; all others have their defaults.
-    pub fn create_topic(&mut self, name: &str, partitions: u32, settings: &[(&str, &str)]) -> Result<TopicId> {
+    pub fn create_topic(
+        &mut self,
+        name: &str,
+        partitions: u32,
+        settings: &[(&str, &str)],
+    ) -> Result<TopicId> {
         Ok(self.ask(admin::create_topic(name, partitions, settings))?.id)
     }
 

@@ -49,6 +49,7 @@ impl<E: Engine> Driver<E> {
         until: Option<Moment>,
         mut ready: impl FnMut(&mut E, Moment) -> Option<T>,
     ) -> Option<T> {
+        let mut looked = false;
         loop {
             let now = self.now();
             self.engine.step(now);
@@ -59,13 +60,30 @@ impl<E: Engine> Driver<E> {
                 return found;
             }
             if until.is_some_and(|until| until <= now) {
-                return None;
-            }
-            if !changed {
+                // Even who waits for nothing gets what is already here.
+                if std::mem::replace(&mut looked, true) || !self.look() {
+                    return None;
+                }
+            } else if !changed {
                 let next = earlier(self.engine.deadline(now), until);
                 self.wait(next.map(|next| now.until(next)));
             }
         }
+    }
+
+    /// Goes on as far as it can without a wait.
+    pub(crate) fn turn(&mut self) {
+        self.run(Some(Moment::default()), |_, _| None::<()>);
+    }
+
+    /// Reads what is already here. False when there is nothing.
+    fn look(&mut self) -> bool {
+        if self.sockets.is_empty() {
+            return false;
+        }
+        let ready = self.poll(Some(Duration::ZERO));
+        ready.iter().for_each(|id| self.read(*id, None));
+        !ready.is_empty()
     }
 
     /// Opens the sockets that are due and closes those that were given up. True when there was any.

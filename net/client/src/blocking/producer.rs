@@ -8,6 +8,9 @@ use flumen_model::{Code, Error, Offset, PartitionNumber, Result, UnixMillis};
 use std::collections::VecDeque;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// What a record counts for at least when it is gathered.
+const RECORD_BYTES_MIN: usize = 16;
+
 /// The name of a record that was sent and not waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
@@ -18,12 +21,16 @@ pub struct Producer {
     driver: Driver<ProducerEngine>,
     last_tag: u64,
     completed: VecDeque<(Ticket, Result<RecordMetadata>)>,
+    batch_bytes: usize,
+    /// Since the sockets were last looked after.
+    gathered_bytes: usize,
 }
 
 impl Producer {
     pub(crate) fn new(addr: &str, settings: Settings, producer: ProducerSettings) -> Result<Producer> {
+        let batch_bytes = producer.batch_bytes;
         let driver = Driver::new(addr, ProducerEngine::new(settings, producer)?);
-        Ok(Producer { driver, last_tag: 0, completed: VecDeque::new() })
+        Ok(Producer { driver, last_tag: 0, completed: VecDeque::new(), batch_bytes, gathered_bytes: 0 })
     }
 
     /// Sends one record and waits until it is as durable as was asked: one write and one read when the connection
@@ -51,11 +58,15 @@ impl Producer {
         self.wait_for(tag)
     }
 
-    /// Takes one record, to be sent with others; waits only for room in the buffer. Its fate comes from
-    /// [`Producer::next_completed`], which should be read every now and then: fates are kept until they are.
+    /// Takes one record, to be sent with others; waits only for room in the buffer. Sockets are looked after whenever
+    /// about a batch has been gathered, and in all other calls. Its fate comes from [`Producer::next_completed`], which
+    /// should be read every now and then: fates are kept until they are.
     pub fn send(&mut self, record: &NewRecord) -> Result<Ticket> {
-        let room = self.driver.engine().has_room();
-        if !room {
+        if self.gathered_bytes >= self.batch_bytes {
+            self.gathered_bytes = 0;
+            self.driver.turn();
+        }
+        if !self.driver.engine().has_room() {
             let driver = &mut self.driver;
             let completed = &mut self.completed;
             driver.run(None, |engine, _| {
@@ -63,6 +74,7 @@ impl Producer {
                 engine.has_room().then_some(())
             });
         }
+        self.gathered_bytes += RECORD_BYTES_MIN + record.value.as_ref().map_or(0, |value| value.len());
         Ok(Ticket(self.begin_owned(record)))
     }
 
@@ -75,8 +87,11 @@ impl Producer {
         self.driver.run(None, |engine, _| collect(engine, completed).contains(&tag).then_some(()));
     }
 
-    /// The fate of a record that was sent with [`Producer::send`], if one is known.
+    /// The fate of a record that was sent with [`Producer::send`], if one is known. Does not wait.
     pub fn next_completed(&mut self) -> Option<(Ticket, Result<RecordMetadata>)> {
+        if self.completed.is_empty() {
+            self.driver.turn();
+        }
         collect(self.driver.engine(), &mut self.completed);
         self.completed.pop_front()
     }
@@ -124,7 +139,10 @@ impl Producer {
 }
 
 /// Keeps records' fates and tells the flushes that ended.
-fn collect(engine: &mut ProducerEngine, completed: &mut VecDeque<(Ticket, Result<RecordMetadata>)>) -> Vec<u64> {
+fn collect(
+    engine: &mut ProducerEngine,
+    completed: &mut VecDeque<(Ticket, Result<RecordMetadata>)>,
+) -> Vec<u64> {
     let mut flushed = Vec::new();
     while let Some(done) = engine.next_done() {
         match done {

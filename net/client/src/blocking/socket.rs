@@ -22,7 +22,10 @@ pub(crate) fn open_socket(addr: impl ToSocketAddrs, timeout: Duration) -> Result
                 return Ok(stream);
             }
             Err(error) => {
-                last = Error::new(Code::Closed, format!("no connection to {addr}: {error}; is the node running?"));
+                last = Error::new(
+                    Code::Closed,
+                    format!("no connection to {addr}: {error}; is the node running?"),
+                );
             }
         }
     }

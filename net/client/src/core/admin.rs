@@ -24,7 +24,11 @@ fn again<R: Request>(request: R, route: Route) -> Ask<R> {
     Ask { request, route, on_loss: OnLoss::Again }
 }
 
-pub(crate) fn create_topic(name: &str, partitions: u32, settings: &[(&str, &str)]) -> Ask<CreateTopicRequest> {
+pub(crate) fn create_topic(
+    name: &str,
+    partitions: u32,
+    settings: &[(&str, &str)],
+) -> Ask<CreateTopicRequest> {
     let request = CreateTopicRequest { name: name.to_string(), partitions, settings: owned(settings) };
     Ask { request, route: FIRST, on_loss: OnLoss::Tell }
 }
@@ -71,7 +75,11 @@ pub(crate) fn commit_positions(name: &str, positions: Vec<Position>) -> Ask<Comm
 }
 
 pub(crate) fn delete_subscription(name: &str) -> Ask<DeleteSubscriptionRequest> {
-    Ask { request: DeleteSubscriptionRequest { subscription: name.to_string() }, route: FIRST, on_loss: OnLoss::Tell }
+    Ask {
+        request: DeleteSubscriptionRequest { subscription: name.to_string() },
+        route: FIRST,
+        on_loss: OnLoss::Tell,
+    }
 }
 
 fn owner(topic: &str, group: GroupId) -> Route {
@@ -163,7 +171,8 @@ pub(crate) fn group_of(topic: &TopicMetadata, number: PartitionNumber) -> Result
     let found = topic.partitions.get(number.0 as usize).map(|partition| partition.group);
     found.ok_or_else(|| {
         let count = topic.partitions.len();
-        let message = format!("topic {} has {count} partitions, numbered from 0; there is no {number}", topic.name);
+        let message =
+            format!("topic {} has {count} partitions, numbered from 0; there is no {number}", topic.name);
         Error::new(Code::UnknownTopic, message)
     })
 }
@@ -197,7 +206,11 @@ pub(crate) fn reset_position(partition: &PartitionMetadata, offset: Offset) -> P
 }
 
 /// Names the positions of a subscription by topic and partition.
-pub(crate) fn named_positions(name: &str, topics: &MetadataReply, positions: Vec<CommittedPosition>) -> Subscription {
+pub(crate) fn named_positions(
+    name: &str,
+    topics: &MetadataReply,
+    positions: Vec<CommittedPosition>,
+) -> Subscription {
     let places: BTreeMap<GroupId, (&str, usize)> = topics
         .topics
         .iter()

@@ -54,7 +54,10 @@ pub(crate) struct Call {
 
 impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Call").field("route", &self.route).field("deadline", &self.deadline).finish_non_exhaustive()
+        f.debug_struct("Call")
+            .field("route", &self.route)
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
     }
 }
 
@@ -159,7 +162,8 @@ impl Calls {
         now: Moment,
         chance: &mut Chance,
     ) -> Vec<(CallId, Error)> {
-        let flights: Vec<_> = self.flights.range((shard, 0)..=(shard, u32::MAX)).map(|(key, id)| (*key, *id)).collect();
+        let flights: Vec<_> =
+            self.flights.range((shard, 0)..=(shard, u32::MAX)).map(|(key, id)| (*key, *id)).collect();
         let mut ended = Vec::new();
         for (key, id) in flights {
             self.flights.remove(&key);
@@ -168,7 +172,9 @@ impl Calls {
                 OnLoss::Again => call.again(error.clone(), now, chance),
                 OnLoss::Tell => {
                     self.calls.remove(&id);
-                    let message = format!("{error}; the request may be carried out already: look before you send it again");
+                    let message = format!(
+                        "{error}; the request may be carried out already: look before you send it again"
+                    );
                     ended.push((id, Error::new(error.code, message)));
                 }
             }
@@ -178,12 +184,16 @@ impl Calls {
 
     /// Keeps why nothing gets through, for those who will run out of time.
     pub(crate) fn note(&mut self, error: &Error) {
-        self.calls.values_mut().filter(|call| !call.in_flight).for_each(|call| call.last_error = Some(error.clone()));
+        self.calls
+            .values_mut()
+            .filter(|call| !call.in_flight)
+            .for_each(|call| call.last_error = Some(error.clone()));
     }
 
     /// Gives up calls that are out of time.
     pub(crate) fn expire(&mut self, now: Moment) -> Vec<(CallId, Error)> {
-        let late: Vec<CallId> = self.calls.iter().filter(|(_, call)| now >= call.deadline).map(|(id, _)| *id).collect();
+        let late: Vec<CallId> =
+            self.calls.iter().filter(|(_, call)| now >= call.deadline).map(|(id, _)| *id).collect();
         let give_up = |id| {
             let call = self.calls.remove(&id).expect("it was just there");
             (id, expired("the request was not answered in time", call.last_error.as_ref()))
@@ -194,11 +204,21 @@ impl Calls {
     /// Ends the calls to groups that fresh routes do not have.
     pub(crate) fn without_owner(&mut self, is_gone: impl Fn(GroupId) -> bool) -> Vec<(CallId, Error)> {
         let is_gone = |call: &Call| matches!(call.route, Route::Owner { group, .. } if is_gone(group));
-        let gone: Vec<CallId> =
-            self.calls.iter().filter(|(_, call)| !call.in_flight && is_gone(call)).map(|(id, _)| *id).collect();
+        let gone: Vec<CallId> = self
+            .calls
+            .iter()
+            .filter(|(_, call)| !call.in_flight && is_gone(call))
+            .map(|(id, _)| *id)
+            .collect();
         let end = |id| {
             self.calls.remove(&id);
-            (id, Error::new(Code::UnknownTopic, "the topic of this partition is gone; look at the list of topics"))
+            (
+                id,
+                Error::new(
+                    Code::UnknownTopic,
+                    "the topic of this partition is gone; look at the list of topics",
+                ),
+            )
         };
         gone.into_iter().map(end).collect()
     }

@@ -6,8 +6,8 @@ use crate::core::receive::Receive;
 use bytes::{Bytes, BytesMut};
 use flumen_model::{Code, Error, GroupId, Result, ShardId};
 use flumen_wire::{
-    Acks, Body, FrameHeader, FrameKind, HelloReply, HelloRequest, ProduceReply, ProduceRequest, Push, Request,
-    Role, decode_push_end, decode_reply, encode_opening, encode_produce_header, encode_request,
+    Acks, Body, FrameHeader, FrameKind, HelloReply, HelloRequest, ProduceReply, ProduceRequest, Push,
+    Request, Role, decode_push_end, decode_reply, encode_opening, encode_produce_header, encode_request,
 };
 use std::collections::VecDeque;
 
@@ -113,7 +113,13 @@ impl Connection {
 
     /// Like [`Connection::send_batch`] for a caller that writes the bytes itself: `header` becomes what goes before
     /// the batch. Everything in [`Connection::outgoing`] must be written before it.
-    pub fn begin_batch(&mut self, group: GroupId, acks: Acks, batch_bytes: usize, header: &mut BytesMut) -> u32 {
+    pub fn begin_batch(
+        &mut self,
+        group: GroupId,
+        acks: Acks,
+        batch_bytes: usize,
+        header: &mut BytesMut,
+    ) -> u32 {
         let correlation = self.note_batch(acks);
         header.clear();
         encode_produce_header(correlation, group, acks, batch_bytes, header);
@@ -181,7 +187,9 @@ impl Connection {
     fn reply(&mut self, kind: FrameKind, header: &FrameHeader, body: Bytes) -> Result<Event> {
         let correlation = header.correlation();
         let asked = self.pending.pop_front();
-        if self.hello.is_none() || !asked.is_some_and(|one| one.correlation == correlation && one.kind == kind) {
+        if self.hello.is_none()
+            || !asked.is_some_and(|one| one.correlation == correlation && one.kind == kind)
+        {
             return Err(nonsense(format!("an answer to {} {correlation} came out of its turn", kind.name())));
         }
         if kind == FrameKind::Produce {

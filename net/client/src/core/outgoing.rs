@@ -95,9 +95,12 @@ mod tests {
             while out.has_remaining() {
                 let mut slices = [IoSlice::new(&[]); 4];
                 let count = out.chunks_vectored(&mut slices);
-                let all: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.to_vec()).collect();
-                let take = all.len().min(step);
-                sent.extend(&all[..take]);
+                let mut take = 0;
+                for slice in &slices[..count] {
+                    let part = slice.len().min(step - take);
+                    sent.extend_from_slice(&slice[..part]);
+                    take += part;
+                }
                 out.advance(take);
             }
             assert_eq!(sent, expected, "step {step}");

@@ -161,7 +161,9 @@ mod tests {
         routes.refreshing(Moment::default());
         assert_eq!((asked.as_slice(), routes.due(Moment::default())), (&["a".to_string()][..], None));
         routes.learn(&asked, reply(&[("a", 16, 1)]));
-        assert!(matches!(routes.topic("a"), Lookup::Known(topic) if topic.group(PartitionNumber(0)) == Some(GroupId(16))));
+        assert!(
+            matches!(routes.topic("a"), Lookup::Known(topic) if topic.group(PartitionNumber(0)) == Some(GroupId(16)))
+        );
         assert_eq!(routes.shard(GroupId(16)), Some(ShardId(1)));
     }
 

@@ -232,7 +232,8 @@ impl Session {
 
     /// When the clock must be looked at again.
     pub(crate) fn deadline(&self, now: Moment) -> Option<Moment> {
-        let links = self.links.values().fold(None, |first, link| earlier(first, link.deadline(&self.settings)));
+        let links =
+            self.links.values().fold(None, |first, link| earlier(first, link.deadline(&self.settings)));
         let refresh = if self.refresh.is_some() { None } else { self.routes.due_at() };
         earlier(earlier(links, self.calls.deadline(now)), refresh)
     }
@@ -285,7 +286,8 @@ impl Session {
             Ok(reply) => {
                 self.routes.learn(&asked, reply);
                 let gone = self.calls.without_owner(|group| self.routes.shard(group).is_none());
-                let gone = gone.into_iter().map(|(call, error)| Notice::Answered { call, result: Err(error) });
+                let gone =
+                    gone.into_iter().map(|(call, error)| Notice::Answered { call, result: Err(error) });
                 self.notices.extend(gone);
                 self.notices.push_back(Notice::Routes);
             }

@@ -1,9 +1,9 @@
 //! The tokio admin: topics, offsets, subscriptions and the node's state. Questions may be asked side by side.
 
-use crate::tokio_face::shared::{Face, Owner, Shared, closed};
 use crate::core::admin::{self, AdminEngine, Ask, Subscription, TopicDescription};
 use crate::core::calls::CallId;
 use crate::settings::Settings;
+use crate::tokio_face::shared::{Face, Owner, Shared, closed};
 use bytes::Bytes;
 use flumen_model::{Error, Offset, PartitionNumber, Result, ShardId, TopicId};
 use flumen_wire::*;
@@ -55,7 +55,12 @@ impl Admin {
     }
 
     /// Creates a topic. Settings are Kafka's; all others have their defaults.
-    pub async fn create_topic(&self, name: &str, partitions: u32, settings: &[(&str, &str)]) -> Result<TopicId> {
+    pub async fn create_topic(
+        &self,
+        name: &str,
+        partitions: u32,
+        settings: &[(&str, &str)],
+    ) -> Result<TopicId> {
         Ok(self.ask(admin::create_topic(name, partitions, settings)).await?.id)
     }
 
@@ -137,7 +142,9 @@ impl Admin {
     pub async fn status(&self) -> Result<Vec<String>> {
         let first = self.ask(admin::status(ShardId(0))).await?.json;
         let mut all = vec![first];
-        for shard in 1..self.owner.0.lock().engine.shards() {
+        // Not in the loop's head, where the lock would be held across the waits.
+        let shards = self.owner.0.lock().engine.shards();
+        for shard in 1..shards {
             all.push(self.ask(admin::status(ShardId(shard))).await?.json);
         }
         Ok(all)

@@ -65,7 +65,12 @@ impl Face for ProducerEngine {
 
 /// What a flush is settled with; nobody looks at it.
 fn flushed() -> RecordMetadata {
-    RecordMetadata { topic: "".into(), partition: flumen_model::PartitionNumber(0), offset: None, append_time: None }
+    RecordMetadata {
+        topic: "".into(),
+        partition: flumen_model::PartitionNumber(0),
+        offset: None,
+        append_time: None,
+    }
 }
 
 /// The fate of a record: resolves when it is as durable as was asked, or cannot be. The record is on its way whether

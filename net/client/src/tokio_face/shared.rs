@@ -59,7 +59,10 @@ impl<E: Face> Shared<E> {
     /// Begins to run an engine on the current runtime.
     pub(crate) fn start(addr: &str, engine: E) -> Result<Arc<Shared<E>>> {
         let runtime = Handle::try_current().map_err(|_| {
-            Error::new(Code::InvalidRequest, "this client runs on tokio: use it within a runtime, or use `blocking`")
+            Error::new(
+                Code::InvalidRequest,
+                "this client runs on tokio: use it within a runtime, or use `blocking`",
+            )
         })?;
         let state =
             State { engine, desk: E::Desk::default(), sockets: BTreeMap::new(), armed: None, closed: false };
@@ -173,7 +176,9 @@ impl<E: Face> Shared<E> {
     pub(crate) fn read(self: &Arc<Self>, socket: SocketId, wire: &Wire) -> bool {
         let mut state = self.lock();
         let now = self.now();
-        let Some(room) = state.engine.session().room(socket).filter(|_| !wire.is_over()) else { return false };
+        let Some(room) = state.engine.session().room(socket).filter(|_| !wire.is_over()) else {
+            return false;
+        };
         match wire.read(room) {
             Ok(0) => return true,
             Ok(bytes) => state.engine.session().received(socket, bytes, now),

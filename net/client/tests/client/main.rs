@@ -5,5 +5,6 @@ mod golden;
 mod node;
 mod producer;
 mod purity;
+mod server;
 mod subscriber;
 mod world;

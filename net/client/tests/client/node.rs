@@ -2,7 +2,7 @@
 //! idempotent batches as a real one does. Faults are asked for by the tests.
 
 use bytes::{Bytes, BytesMut};
-use flumen_client::model::batch::{self, BatchView, Batches, validate_produced};
+use flumen_client::model::batch::{self, BatchView, validate_produced};
 use flumen_client::model::limits::{BATCH_BYTES_HARD_MAX, FRAME_BYTES_MAX, PRODUCER_BATCHES_KEPT};
 use flumen_client::model::{Code, Error, GroupId, Offset, ProducerId, Result, ShardId, TopicId, UnixMillis};
 use flumen_client::wire::*;
@@ -47,7 +47,6 @@ pub struct Peer {
     pub out: BytesMut,
     /// Group, next offset and credit by handle.
     subscriptions: BTreeMap<u32, (GroupId, Offset, i64)>,
-    pub handles_used: usize,
 }
 
 impl Node {
@@ -89,7 +88,8 @@ impl Node {
     }
 
     pub fn delete(&mut self, name: &str) -> Result<()> {
-        let (_, groups) = self.topics.remove(name).ok_or_else(|| Error::new(Code::UnknownTopic, "no such topic"))?;
+        let (_, groups) =
+            self.topics.remove(name).ok_or_else(|| Error::new(Code::UnknownTopic, "no such topic"))?;
         groups.iter().for_each(|group| drop(self.groups.remove(group)));
         Ok(())
     }
@@ -142,7 +142,9 @@ impl Node {
     }
 
     fn greet(&mut self, peer: &mut Peer) -> Result<bool> {
-        let Opening::Hello { correlation, hello, bytes } = read_opening(&peer.received)? else { return Ok(false) };
+        let Opening::Hello { correlation, hello, bytes } = read_opening(&peer.received)? else {
+            return Ok(false);
+        };
         drop(peer.received.split_to(bytes));
         let (version, features) = hello.negotiate()?;
         let shard = hello.shard_wanted.filter(|shard| shard.0 < self.shards).unwrap_or(ShardId(0));
@@ -197,7 +199,9 @@ impl Node {
                 let producer_id = ProducerId(self.last_producer);
                 reply!(InitProducerRequest, InitProducerReply { producer_id, producer_epoch: 0 });
             }
-            AnyRequest::ListOffsets(request) => reply!(ListOffsetsRequest, self.list_offsets(&request, peer)?),
+            AnyRequest::ListOffsets(request) => {
+                reply!(ListOffsetsRequest, self.list_offsets(&request, peer)?)
+            }
             AnyRequest::Subscribe(request) => {
                 let group = self.owned(request.group, peer)?;
                 if request.offset < group.log_start || request.offset > group.next {
@@ -206,8 +210,10 @@ impl Node {
                 let (high_watermark, log_start) = (group.next, group.log_start);
                 let one = (request.group, request.offset, i64::from(request.credit_bytes));
                 assert!(peer.subscriptions.insert(request.handle, one).is_none(), "a handle is used once");
-                peer.handles_used += 1;
-                reply!(SubscribeRequest, SubscribeReply { offset: request.offset, high_watermark, log_start });
+                reply!(
+                    SubscribeRequest,
+                    SubscribeReply { offset: request.offset, high_watermark, log_start }
+                );
             }
             AnyRequest::Credit(request) => {
                 if let Some(one) = peer.subscriptions.get_mut(&request.handle) {
@@ -373,7 +379,12 @@ impl Node {
                 }
                 *next = view.next_offset();
                 *credit -= bytes.len() as i64;
-                encode_push_header(*handle, PushHead::new(*id, group.next, group.log_start), bytes.len(), out);
+                encode_push_header(
+                    *handle,
+                    PushHead::new(*id, group.next, group.log_start),
+                    bytes.len(),
+                    out,
+                );
                 out.extend_from_slice(bytes);
             }
         }
@@ -394,9 +405,4 @@ fn judge(kept: Option<&Kept>, first: i32, last: i32) -> Result<Option<Offset>> {
     }
     let code = if first <= newest { Code::DuplicateSequence } else { Code::OutOfOrderSequence };
     Err(Error::new(code, format!("sequence {first} does not follow {newest}")))
-}
-
-/// All values in a run of batches; for pushes.
-pub fn count_batches(run: &[u8]) -> usize {
-    Batches::new(run).count()
 }

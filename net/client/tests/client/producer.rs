@@ -57,7 +57,10 @@ fn check_log(world: &World<ProducerEngine>, partitions: usize, fates: &Fates) {
     for partition in 0..partitions {
         let values = world.node.values("t", partition);
         let tags: Vec<u64> = values.iter().map(|(_, value)| value.parse().unwrap()).collect();
-        assert!(tags.is_sorted_by(|a, b| a < b), "partition {partition} is out of order or doubled: {tags:?}");
+        assert!(
+            tags.is_sorted_by(|a, b| a < b),
+            "partition {partition} is out of order or doubled: {tags:?}"
+        );
         found.extend(values.iter().zip(tags).map(|((offset, _), tag)| (tag, (partition as u32, *offset))));
     }
     for (tag, fate) in fates {
@@ -293,7 +296,8 @@ fn contradicting_settings_are_refused() {
 
 #[test]
 fn a_full_buffer_makes_records_wait_in_order() {
-    let settings = ProducerSettings { buffer_bytes_max: 500, batch_bytes: 100, ..ProducerSettings::default() };
+    let settings =
+        ProducerSettings { buffer_bytes_max: 500, batch_bytes: 100, ..ProducerSettings::default() };
     let mut world = world(settings, Node::new(1).with_topic("t", 1), 1);
     assert!(world.engine.has_room());
     (0..200).for_each(|tag| send(&mut world, "t", 0, tag));
@@ -395,7 +399,8 @@ fn random_life(seed: u64, permanent: bool, delivery_timeout: Duration) {
         })
     });
     let mut world = World::new(ProducerEngine::new(settings, producer).unwrap(), node, seed);
-    world.weather = Weather { drop: dice.roll(200), refuse_connect: dice.roll(300), dribble: dice.roll(2) == 1 };
+    world.weather =
+        Weather { drop: dice.roll(200), refuse_connect: dice.roll(300), dribble: dice.roll(2) == 1 };
     let total = 150;
     let (mut sent, mut fates) = (0, Fates::new());
     world.until(|world| {

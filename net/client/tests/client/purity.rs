@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-const FORBIDDEN: &[&str] = &["Instant", "SystemTime", "tokio", "std::net", "std::thread", "rustix", "Mutex", "HashMap"];
+const FORBIDDEN: &[&str] =
+    &["Instant", "SystemTime", "tokio", "std::net", "std::thread", "rustix", "Mutex", "HashMap"];
 
 fn check(dir: &Path, found: &mut Vec<String>) {
     for entry in std::fs::read_dir(dir).unwrap() {

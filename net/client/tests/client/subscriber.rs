@@ -75,8 +75,6 @@ fn records_come_in_order_with_what_they_carry() {
     }
     assert_silent(&mut world);
     fill(&mut world.node, 0, 20, 25, 1);
-    // A node pushes when something is appended; this one when it hears from us.
-    world.cut();
     assert_eq!(read_values(&mut world, 5), [20, 21, 22, 23, 24]);
 }
 
@@ -128,7 +126,8 @@ fn a_partition_that_ended_begins_anew_with_a_seek() {
     let mut node = node(1, 20);
     node.group_mut("t", 0).log_start = Offset(12);
     let start = Start::Offset(Offset(3));
-    let settings = SubscriberSettings { start, out_of_range: OutOfRange::Error, ..SubscriberSettings::default() };
+    let settings =
+        SubscriberSettings { start, out_of_range: OutOfRange::Error, ..SubscriberSettings::default() };
     let mut world = world(settings, node, 1);
     let error = read(&mut world).unwrap_err();
     assert!(error.message.contains("partition 0 of topic t"), "{error}");
@@ -210,8 +209,11 @@ fn a_kept_position_wins_over_the_start() {
     let group = node.topics["t"].1[0];
     let position = Position { group, offset: Offset(13), leader_epoch: 0, metadata: String::new() };
     node.positions.entry("s".to_string()).or_default().insert(group, position);
-    let settings =
-        SubscriberSettings { name: Some("s".to_string()), start: Start::Latest, ..SubscriberSettings::default() };
+    let settings = SubscriberSettings {
+        name: Some("s".to_string()),
+        start: Start::Latest,
+        ..SubscriberSettings::default()
+    };
     let mut world = world(settings, node, 1);
     assert_eq!(read_values(&mut world, 1), [13]);
 }
@@ -266,15 +268,25 @@ fn damaged_batches_are_an_error_and_never_records() {
 }
 
 #[test]
-fn an_idle_subscriber_asks_whether_the_node_is_there() {
-    let settings = Settings { request_timeout: Duration::from_millis(100), ..Settings::default() };
+fn an_idle_subscriber_notices_a_node_that_has_gone_silent() {
+    let settings = Settings {
+        request_timeout: Duration::from_millis(100),
+        connect_timeout: Duration::from_millis(50),
+        ..Settings::default()
+    };
     let engine = SubscriberEngine::new(settings, SubscriberSettings::default()).unwrap();
     let mut world = World::new(engine, node(1, 1), 1);
     world.engine.add_topic("t");
     assert_eq!(read_values(&mut world, 1), [0]);
-    let handles = world.handles_used();
+    let connections = world.connections;
     (0..2000).for_each(|_| world.round());
-    assert_eq!(world.handles_used(), handles, "a node that answers is not given up");
+    assert_eq!(world.connections, connections, "a node that answers is not given up");
+    world.mute = true;
+    (0..200).for_each(|_| world.round());
+    assert!(world.connections > connections, "a node that does not answer is");
+    world.mute = false;
+    fill(&mut world.node, 0, 1, 2, 1);
+    assert_eq!(read_values(&mut world, 1), [1]);
 }
 
 /// A random life: drops, moves, trims never below what was read, appends between.
@@ -285,8 +297,10 @@ fn random_life(seed: u64) {
         credit_bytes: [2, 200, 100_000][dice.roll(3) as usize],
         ..SubscriberSettings::default()
     };
-    let mut world = world(settings, Node::new(1 + dice.roll(3) as u16).with_topic("t", partitions as u32), seed);
-    world.weather = Weather { drop: 5 + dice.roll(100), refuse_connect: dice.roll(300), dribble: dice.roll(2) == 1 };
+    let mut world =
+        world(settings, Node::new(1 + dice.roll(3) as u16).with_topic("t", partitions as u32), seed);
+    world.weather =
+        Weather { drop: 5 + dice.roll(100), refuse_connect: dice.roll(300), dribble: dice.roll(2) == 1 };
     let total = 200;
     let mut appended = vec![0; partitions as usize];
     let mut next = vec![0; partitions as usize];

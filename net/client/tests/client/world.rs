@@ -41,7 +41,10 @@ pub struct World<E> {
     pub now: Moment,
     pub weather: Weather,
     pub dice: Dice,
-    pub drops: usize,
+    /// The node hears nothing and says nothing.
+    pub mute: bool,
+    /// Connections so far.
+    pub connections: usize,
     pipes: BTreeMap<SocketId, Pipe>,
 }
 
@@ -53,7 +56,8 @@ impl<E: Engine> World<E> {
             now: Moment::default(),
             weather: Weather::default(),
             dice: Dice(seed),
-            drops: 0,
+            mute: false,
+            connections: 0,
             pipes: BTreeMap::new(),
         }
     }
@@ -80,6 +84,7 @@ impl<E: Engine> World<E> {
             return self.engine.session().lost(socket, Error::new(Code::Closed, "refused"), self.now);
         }
         assert!(self.engine.session().connected(socket, self.now));
+        self.connections += 1;
         self.pipes.insert(socket, Pipe::default());
     }
 
@@ -92,6 +97,9 @@ impl<E: Engine> World<E> {
                 out.advance(chunk.len());
             }
         }
+        if self.mute {
+            return;
+        }
         let piece = |dice: &mut Dice, bytes: &mut Vec<u8>, dribble: bool| -> Vec<u8> {
             let all = bytes.len() as u64;
             let take = if dribble { dice.roll(all + 1).max(all.min(1)) } else { all };
@@ -102,7 +110,6 @@ impl<E: Engine> World<E> {
         pipe.to_client.extend_from_slice(&pipe.peer.out.split());
         if self.dice.roll(1000) < self.weather.drop {
             // Whatever the node has done by now, its answers are lost.
-            self.drops += 1;
             self.pipes.remove(&socket);
             return self.engine.session().lost(socket, Error::new(Code::Closed, "dropped"), self.now);
         }
@@ -133,10 +140,5 @@ impl<E: Engine> World<E> {
             }
         }
         panic!("the world does not come to its end");
-    }
-
-    /// The largest number of subscriptions that a connection has had.
-    pub fn handles_used(&self) -> usize {
-        self.pipes.values().map(|pipe| pipe.peer.handles_used).sum()
     }
 }

@@ -73,9 +73,13 @@ mod tests {
 
     #[test]
     fn counts_have_a_comma_at_every_thousand() {
-        for (number, text) in
-            [(0, "0"), (999, "999"), (1000, "1,000"), (123456, "123,456"), (u64::MAX, "18,446,744,073,709,551,615")]
-        {
+        for (number, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1,000"),
+            (123456, "123,456"),
+            (u64::MAX, "18,446,744,073,709,551,615"),
+        ] {
             assert_eq!(count(number), text);
         }
         assert_eq!((counted(1, "line").as_str(), counted(0, "line").as_str()), ("1 line", "0 lines"));

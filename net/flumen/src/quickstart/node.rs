@@ -47,8 +47,14 @@ impl Node {
         let mut config = Config { data, native: address(), limits: Limits::small(), ..Config::default() };
         let cpus = machine::cpus(&config)?.len();
         config.shards = Some(cpus.clamp(1, SHARDS_MAX) as u16);
-        let running = launch(&config)?;
-        let address = running.ready()?;
+        let (running, address) = match serve(&config) {
+            // Somebody else took the usual address meanwhile.
+            Err(_) if config.native.port() != 0 && self::address() != config.native => {
+                config.native = self::address();
+                serve(&config)?
+            }
+            served => served?,
+        };
         let shards = Ask::connect(address)?.hello().shards;
         Ok(Node { running, address, data: config.data, journal_bytes: config.limits.journal_bytes, shards })
     }
@@ -59,11 +65,27 @@ impl Node {
         let name = free_name(&ask.topics()?);
         let partitions = NonZeroU32::new(u32::from(self.shards.max(2)) * PARTITIONS_PER_SHARD);
         let partitions = partitions.expect("two or more of both");
-        ask.node(&CreateTopicRequest { name: name.clone(), partitions: partitions.get(), settings: Vec::new() })?;
+        ask.node(&CreateTopicRequest {
+            name: name.clone(),
+            partitions: partitions.get(),
+            settings: Vec::new(),
+        })?;
         let settings = ask.topic(&name)?.settings;
         let set = settings.into_iter().find(|(key, _)| key == "durability").map(|(_, value)| value);
         let durability = set.unwrap_or_else(|| "quorum-durable".to_owned());
         Ok(Topic { name, partitions, durability })
+    }
+}
+
+fn serve(config: &Config) -> Result<(Running, SocketAddr)> {
+    let running = launch(config)?;
+    match running.ready() {
+        Ok(address) => Ok((running, address)),
+        Err(error) => {
+            // The reason is told; how it ended says nothing more.
+            let _ = running.stop();
+            Err(error)
+        }
     }
 }
 
@@ -77,7 +99,8 @@ fn address() -> SocketAddr {
 }
 
 fn free_name(topics: &[TopicMetadata]) -> String {
-    let names = std::iter::once("quickstart".to_owned()).chain((2..).map(|number| format!("quickstart-{number}")));
+    let names =
+        std::iter::once("quickstart".to_owned()).chain((2..).map(|number| format!("quickstart-{number}")));
     let mut free = names.filter(|name| topics.iter().all(|topic| topic.name != *name));
     free.next().expect("there is always one more number")
 }

@@ -131,7 +131,9 @@ impl Reading<'_> {
                         continue;
                     }
                 }
-                None if witness.lines() > lines_then => (last, lines_then) = (Instant::now(), witness.lines()),
+                None if witness.lines() > lines_then => {
+                    (last, lines_then) = (Instant::now(), witness.lines())
+                }
                 None => {}
             }
             lines.store(witness.lines(), Ordering::Relaxed);

@@ -111,7 +111,8 @@ impl Latency {
     }
 
     fn over(&self, floor: &Latency) -> String {
-        let ratio = |own: f64, floor: f64| if floor > 0.0 { format!("{:.1} x", own / floor) } else { "-".to_owned() };
+        let ratio =
+            |own: f64, floor: f64| if floor > 0.0 { format!("{:.1} x", own / floor) } else { "-".to_owned() };
         format!(
             "p50 {:>9}   p99 {:>9}   p99.9 {:>9}",
             ratio(self.p50_us, floor.p50_us),
@@ -137,7 +138,9 @@ impl Subscriber {
         let name = if self.late { "joined late" } else { "from the start" };
         match &self.wrong {
             None => format!("{name:<14}  {}", self.rate.text()),
-            Some(wrong) => format!("{name:<14}  WRONG after {} lines: {wrong}", units::count(self.rate.lines)),
+            Some(wrong) => {
+                format!("{name:<14}  WRONG after {} lines: {wrong}", units::count(self.rate.lines))
+            }
         }
     }
 }
@@ -149,18 +152,31 @@ impl Report {
         let mut row = |name: &str, what: &str| {
             let _ = writeln!(text, "{name:<12}{what}");
         };
-        row("published", &format!("{} lines, all acked, in {} partitions", units::count(self.lines), self.partitions));
+        row(
+            "published",
+            &format!("{} lines, all acked, in {} partitions", units::count(self.lines), self.partitions),
+        );
         row("durability", &format!("{}: {}", self.durability, promise(&self.durability)));
         row("throughput", &self.fast.text());
-        row("ack", &format!("{}   one line at a time, {} of them", self.ack.text(), units::count(self.ack.count)));
+        row(
+            "ack",
+            &format!("{}   one line at a time, {} of them", self.ack.text(), units::count(self.ack.count)),
+        );
         match &self.floor {
             Some(floor) => {
-                row("floor", &format!("{}   a bare program here: read 256 bytes, write durably, answer", floor.text()));
+                row(
+                    "floor",
+                    &format!("{}   a bare program here: read 256 bytes, write durably, answer", floor.text()),
+                );
                 row("ack / floor", &self.ack.over(floor));
             }
             None => row("floor", "could not be measured on this disk"),
         }
-        let journal = format!("{} in each of {}", units::bytes(self.journal_bytes), units::counted(self.shards.into(), "shard"));
+        let journal = format!(
+            "{} in each of {}",
+            units::bytes(self.journal_bytes),
+            units::counted(self.shards.into(), "shard")
+        );
         row("journal", &format!("{journal}, gone round {}", units::counted(self.journal_turns, "time")));
         for (place, subscriber) in self.subscribers.iter().enumerate() {
             row(if place == 0 { "read back" } else { "" }, &subscriber.text());
@@ -173,9 +189,14 @@ impl Report {
     fn verdict(&self) -> String {
         let lines = units::count(self.lines);
         match self.whole {
-            true => format!("every subscriber got all {lines} lines as they are in the file, in order, none twice"),
+            true => format!(
+                "every subscriber got all {lines} lines as they are in the file, in order, none twice"
+            ),
             false if self.records != self.lines => {
-                format!("WRONG: {lines} lines were published, but the topic has {}", units::count(self.records))
+                format!(
+                    "WRONG: {lines} lines were published, but the topic has {}",
+                    units::count(self.records)
+                )
             }
             false => "WRONG: not every line came back as it was published".to_owned(),
         }
@@ -184,7 +205,8 @@ impl Report {
     /// What to try next. The node goes on when it `stays`.
     pub(crate) fn next(&self, stays: bool) -> String {
         let usual = format!("127.0.0.1:{}", crate::config::NATIVE_PORT);
-        let server = if self.server == usual || !stays { String::new() } else { format!(" --server {}", self.server) };
+        let server =
+            if self.server == usual || !stays { String::new() } else { format!(" --server {}", self.server) };
         let (topic, data) = (&self.topic, self.data.display());
         let mut text = String::from("\nTry next");
         text.push_str(if stays { ", in another terminal:\n" } else { ":\n" });

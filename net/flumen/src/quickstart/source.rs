@@ -71,7 +71,10 @@ impl Source {
             }
         }
         Source::of_text(used.join(", "), false, text).map_err(|_| {
-            Error::new(Code::InvalidRequest, "this machine has no log to read: name a file of text, as in `flumen quickstart FILE`")
+            Error::new(
+                Code::InvalidRequest,
+                "this machine has no log to read: name a file of text, as in `flumen quickstart FILE`",
+            )
         })
     }
 
@@ -95,7 +98,10 @@ impl Source {
         while let Some(line) = reader.next()? {
             let bytes = line.len();
             if bytes > LINE_BYTES_MAX {
-                return Err(wrong(format!("has a line of {bytes} bytes, number {}: name a file of text", reader.number())));
+                return Err(wrong(format!(
+                    "has a line of {bytes} bytes, number {}: name a file of text",
+                    reader.number()
+                )));
             }
             let end = reader.bytes() as usize;
             let start = end - bytes - usize::from(text[end - 1] == b'\n');
@@ -149,8 +155,10 @@ mod tests {
     use std::fs;
 
     /// Logs of authentication, by their usual names.
-    const NEVER: &[&str] =
-        &["auth", "secure", "btmp", "wtmp", "utmp", "lastlog", "faillog", "sudo", "syslog", "messages", "journal", "audit"];
+    const NEVER: &[&str] = &[
+        "auth", "secure", "btmp", "wtmp", "utmp", "lastlog", "faillog", "sudo", "syslog", "messages",
+        "journal", "audit",
+    ];
 
     #[test]
     fn no_log_of_authentication_is_ever_chosen() {
@@ -177,7 +185,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let empty = directory.path().join("empty");
         fs::write(&empty, "").unwrap();
-        for path in [empty.as_path(), directory.path(), Path::new("/nowhere/at/all"), Path::new("/dev/zero")] {
+        for path in [empty.as_path(), directory.path(), Path::new("/nowhere/at/all"), Path::new("/dev/zero")]
+        {
             let error = Source::choose(Some(path)).unwrap_err();
             assert!(error.message.contains(&path.display().to_string()), "{error}");
         }

@@ -2,8 +2,8 @@
 //! while a node is still starting. For the verbs that ask a few questions and end; it must never carry records.
 
 use crate::cli::values::Position;
-use flumen_client::blocking::RawConnection;
 use flumen_client::Settings;
+use flumen_client::blocking::RawConnection;
 use flumen_model::{Code, Error, GroupId, Kind, Offset, PartitionNumber, Result, ShardId, UnixMillis};
 use flumen_wire::{
     DescribeRequest, GroupDescription, HelloReply, ListOffsetsRequest, MetadataRequest, OffsetOf,

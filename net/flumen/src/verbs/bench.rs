@@ -24,7 +24,8 @@ pub(crate) fn run(args: &BenchArgs, server: Option<SocketAddr>, json: bool) -> E
 }
 
 fn world() -> World {
-    let host = HostEntry::new(machine::HOST_NAME, |place| Ok(machine::of_floor(place.cpu, place.dir.clone())));
+    let host =
+        HostEntry::new(machine::HOST_NAME, |place| Ok(machine::of_floor(place.cpu, place.dir.clone())));
     // Without its own path the program can still measure floors.
     let nodes = std::env::current_exe().ok().map(|program| {
         let nodes = ChildNodes::new(move |start, address| start_command(&program, start, address));

@@ -8,7 +8,7 @@ use crate::print::{Form, note, units};
 use crate::{logging, machine};
 use flumen_model::limits::Limits;
 use flumen_model::{Code, Error, Result};
-use flumen_node::check::{PartitionReport, Report};
+use flumen_node::check::{DamageReport, PartitionReport, Report};
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -38,6 +38,8 @@ struct FoundPartition {
     bytes: u64,
     damaged_from: Option<u64>,
     damaged_to: Option<u64>,
+    /// Damaged places in its segments.
+    damaged_places: usize,
 }
 
 #[derive(Serialize)]
@@ -49,10 +51,12 @@ struct FoundDamage {
 
 impl Found {
     fn of(directory: &Path, report: Report) -> Found {
-        let partitions: Vec<FoundPartition> = report.partitions.iter().map(FoundPartition::of).collect();
+        let partitions = report.partitions.iter().map(|one| FoundPartition::of(one, &report.damage));
+        let partitions: Vec<FoundPartition> = partitions.collect();
         let damage = report.damage.into_iter();
-        let damage: Vec<FoundDamage> =
-            damage.map(|one| FoundDamage { file: one.file, position: one.position, what: one.what }).collect();
+        let damage: Vec<FoundDamage> = damage
+            .map(|one| FoundDamage { file: one.file, position: one.position, what: one.what })
+            .collect();
         Found {
             directory: directory.to_path_buf(),
             whole: damage.is_empty() && partitions.iter().all(|partition| partition.damaged_from.is_none()),
@@ -90,7 +94,10 @@ impl Found {
         }
         let _ = match self.whole {
             true => writeln!(text, "\nwhole: every checksum holds"),
-            false => writeln!(text, "\nDAMAGED: restore from another copy; `flumen repair --help` is the last resort"),
+            false => writeln!(
+                text,
+                "\nDAMAGED: restore from another copy; `flumen repair --help` is the last resort"
+            ),
         };
         text
     }
@@ -114,6 +121,12 @@ impl Found {
                 match (partition.damaged_from, partition.damaged_to) {
                     (Some(from), Some(to)) if to > from => format!("damaged: offsets {from} to {}", to - 1),
                     (Some(from), _) => format!("damaged from offset {from}"),
+                    _ if partition.damaged_places > 0 => {
+                        format!(
+                            "damaged: {} in its segments",
+                            units::counted(partition.damaged_places as u64, "place")
+                        )
+                    }
                     _ => "whole".to_owned(),
                 },
             ]);
@@ -123,7 +136,10 @@ impl Found {
 }
 
 impl FoundPartition {
-    fn of(report: &PartitionReport) -> FoundPartition {
+    fn of(report: &PartitionReport, damage: &[DamageReport]) -> FoundPartition {
+        // A partition's segments lie in a folder of its number in that of its topic's id.
+        let folder = Path::new(&report.topic_id.to_string()).join(report.partition.to_string());
+        let mine = |one: &&DamageReport| one.file.parent().is_some_and(|parent| parent.ends_with(&folder));
         FoundPartition {
             topic: report.topic.clone(),
             partition: report.partition.0,
@@ -134,6 +150,7 @@ impl FoundPartition {
             bytes: report.bytes,
             damaged_from: report.damaged.map(|damaged| damaged.from.0),
             damaged_to: report.damaged.map(|damaged| damaged.to.0),
+            damaged_places: damage.iter().filter(mine).count(),
         }
     }
 }
@@ -152,7 +169,8 @@ fn directory(path: &Path) -> Result<&Path> {
 /// `flumen check`
 pub(crate) fn check(args: &CheckArgs, form: Form) -> Result<Exit> {
     let path = directory(&args.directory)?;
-    let report = flumen_node::check::check(machine::of_tool(path)?, path.to_path_buf(), Limits::production())?;
+    let report =
+        flumen_node::check::check(machine::of_tool(path)?, path.to_path_buf(), Limits::production())?;
     let found = Found::of(path, report);
     form.answer(&found, Found::text);
     Ok(if found.whole { Exit::Ok } else { Exit::Damaged })
@@ -180,7 +198,9 @@ pub(crate) fn repair(args: &RepairArgs, form: Form) -> Result<Exit> {
     }
     let repaired = Repaired { directory: path.to_path_buf(), accepted };
     form.answer(&repaired, |repaired| {
-        let line = |name: &String| format!("{name}: its damaged records are given up; what is intact is served again\n");
+        let line = |name: &String| {
+            format!("{name}: its damaged records are given up; what is intact is served again\n")
+        };
         repaired.accepted.iter().map(line).collect()
     });
     Ok(Exit::Ok)

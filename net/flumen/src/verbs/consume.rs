@@ -11,7 +11,7 @@ use crate::print::{self, Form};
 use crate::start::stop_on_signals;
 use flumen_client::blocking::{Client, Subscriber};
 use flumen_client::{OutOfRange, Record, Start, SubscriberSettings};
-use flumen_model::{Code, Error, PartitionNumber, Result};
+use flumen_model::{Code, Error, Offset, PartitionNumber, Result};
 use flumen_wire::TopicMetadata;
 use std::io::{self, BufWriter, Write};
 use std::net::SocketAddr;
@@ -59,6 +59,9 @@ pub(crate) fn run(args: &ConsumeArgs, server: SocketAddr, form: Form) -> Result<
     }
     let json = args.format == RecordFormat::Json || form == Form::Json;
     let ends = if args.to_end { ends(&mut ask, &topic, args.partition)? } else { Positions::new() };
+    if let (Position::Offset(wanted), None) = (args.from, &args.subscription) {
+        is_within(&ends, wanted)?;
+    }
     let keeper = match &args.subscription {
         Some(name) => Some(Keeper::open(ask, server, name, &topic)?),
         None => None,
@@ -102,7 +105,8 @@ fn subscriber(args: &ConsumeArgs, topic: &TopicMetadata, server: SocketAddr) -> 
     };
     // Only a kept position may have been overtaken by trimming; a wrong offset is the caller's mistake.
     let out_of_range = if args.subscription.is_some() { OutOfRange::Earliest } else { OutOfRange::Error };
-    let own = SubscriberSettings { name: args.subscription.clone(), start, out_of_range, ..Default::default() };
+    let own =
+        SubscriberSettings { name: args.subscription.clone(), start, out_of_range, ..Default::default() };
     let mut subscriber = Client::new(&server.to_string(), settings()).subscriber(own)?;
     for number in wanted(topic, args.partition) {
         subscriber.add_partition(&args.topic, number.0);
@@ -124,6 +128,19 @@ fn ends(ask: &mut Ask, topic: &TopicMetadata, only: Option<PartitionNumber>) -> 
         }
     };
     wanted(topic, only).map(end).collect()
+}
+
+/// A node refuses an offset behind the end; a reading that ends there must not be faster than its refusal.
+fn is_within(ends: &Positions, wanted: Offset) -> Result<()> {
+    match ends.iter().find(|(_, end)| wanted > **end) {
+        None => Ok(()),
+        Some((number, end)) => {
+            let message = format!(
+                "partition {number} ends at offset {end}, before {wanted}: read from the start or the end"
+            );
+            Err(Error::new(Code::OffsetOutOfRange, message))
+        }
+    }
 }
 
 impl<W: Write> Reading<'_, W> {
@@ -248,8 +265,9 @@ fn told(written: io::Result<()>) -> Result<bool> {
     match written {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => {
-            Err(Error::new(Code::LogFailed, format!("the output cannot be written: {error}; free space or redirect it")))
-        }
+        Err(error) => Err(Error::new(
+            Code::LogFailed,
+            format!("the output cannot be written: {error}; free space or redirect it"),
+        )),
     }
 }

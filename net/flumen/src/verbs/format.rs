@@ -119,7 +119,8 @@ mod tests {
             "\n"
         );
         assert_eq!(String::from_utf8(line).unwrap(), wanted);
-        let bare = Record { key: None, value: Some(Bytes::from_static(b"")), headers: Vec::new(), ..record() };
+        let bare =
+            Record { key: None, value: Some(Bytes::from_static(b"")), headers: Vec::new(), ..record() };
         let json: serde_json::Value = serde_json::from_slice(&written(Format::Json, &bare)).unwrap();
         assert_eq!((&json["key"], &json["value"]), (&serde_json::Value::Null, &serde_json::json!("")));
     }

@@ -27,7 +27,12 @@ pub(crate) struct Keeper {
 
 impl Keeper {
     /// Asks where the subscription stopped. One that is new has no positions yet.
-    pub(crate) fn open(mut ask: Ask, server: SocketAddr, name: &str, topic: &TopicMetadata) -> Result<Keeper> {
+    pub(crate) fn open(
+        mut ask: Ask,
+        server: SocketAddr,
+        name: &str,
+        topic: &TopicMetadata,
+    ) -> Result<Keeper> {
         let of_group = subscription::positions(&mut ask, name)?.unwrap_or_default();
         let groups = topic.partitions.iter().enumerate();
         let kept = groups
@@ -46,7 +51,8 @@ impl Keeper {
     /// Makes the node keep these.
     pub(crate) fn keep(&mut self, positions: &Positions) -> Result<()> {
         let moved = |(number, offset): &(&PartitionNumber, &Offset)| self.kept.get(number) != Some(*offset);
-        let moved: Positions = positions.iter().filter(moved).map(|(number, offset)| (*number, *offset)).collect();
+        let moved: Positions =
+            positions.iter().filter(moved).map(|(number, offset)| (*number, *offset)).collect();
         if moved.is_empty() {
             return Ok(());
         }
@@ -67,7 +73,9 @@ impl Keeper {
         loop {
             let asked = match &mut self.ask {
                 Some(ask) => ask.node(request).map(drop),
-                None => Ask::connect(self.server).and_then(|ask| self.ask.insert(ask).node(request).map(drop)),
+                None => {
+                    Ask::connect(self.server).and_then(|ask| self.ask.insert(ask).node(request).map(drop))
+                }
             };
             match asked {
                 Err(error)

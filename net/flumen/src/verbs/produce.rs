@@ -45,7 +45,9 @@ struct Input {
 
 impl Input {
     fn open(file: Option<&Path>) -> Result<Input> {
-        let of = |reader: Box<dyn Read>, name: &str| Lines::new(BufReader::with_capacity(READ_BYTES, reader), name);
+        let of = |reader: Box<dyn Read>, name: &str| {
+            Lines::new(BufReader::with_capacity(READ_BYTES, reader), name)
+        };
         let Some(path) = file else {
             let lines = of(Box::new(std::io::stdin()), "standard input");
             return Ok(Input { lines, live: true, bar: ProgressBar::hidden() });
@@ -53,9 +55,16 @@ impl Input {
         let name = path.display().to_string();
         let opened = File::open(path).and_then(|file| Ok((file.metadata()?, file)));
         let (metadata, file) = opened.map_err(|error| {
-            Error::new(Code::InvalidRequest, format!("{name} cannot be read: {error}; name another with --file"))
+            Error::new(
+                Code::InvalidRequest,
+                format!("{name} cannot be read: {error}; name another with --file"),
+            )
         })?;
-        let bar = if metadata.is_file() { progress::bytes("producing", metadata.len()) } else { ProgressBar::hidden() };
+        let bar = if metadata.is_file() {
+            progress::bytes("producing", metadata.len())
+        } else {
+            ProgressBar::hidden()
+        };
         Ok(Input { lines: of(Box::new(file), &name), live: !metadata.is_file(), bar })
     }
 }

@@ -53,8 +53,10 @@ fn number(status: &Value, pointer: &str) -> Option<u64> {
 
 impl Status {
     fn text(&self) -> String {
-        let count = |status: &Value, pointer: &str| number(status, pointer).map_or("-".to_owned(), units::count);
-        let bytes = |status: &Value, pointer: &str| number(status, pointer).map_or("-".to_owned(), units::bytes);
+        let count =
+            |status: &Value, pointer: &str| number(status, pointer).map_or("-".to_owned(), units::count);
+        let bytes =
+            |status: &Value, pointer: &str| number(status, pointer).map_or("-".to_owned(), units::bytes);
         let mut table = Table::new(&[
             ("SHARD", Side::Right),
             ("PARTITIONS", Side::Right),

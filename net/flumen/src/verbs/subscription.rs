@@ -9,8 +9,8 @@ use flumen_model::limits::BATCH_BYTES_HARD_MAX;
 use flumen_model::topic::check_name;
 use flumen_model::{Code, Error, GroupId, Offset, Result, UnixMillis, records};
 use flumen_wire::{
-    CommitPositionsRequest, CommittedPosition, DeleteSubscriptionRequest, FetchPositionsRequest, FetchRequest,
-    GroupDescription, ListSubscriptionsRequest, PartitionMetadata, Position, TopicMetadata,
+    CommitPositionsRequest, CommittedPosition, DeleteSubscriptionRequest, FetchPositionsRequest,
+    FetchRequest, GroupDescription, ListSubscriptionsRequest, PartitionMetadata, Position, TopicMetadata,
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -89,7 +89,9 @@ pub(crate) fn run(command: &SubscriptionCommand, server: SocketAddr, form: Form)
 pub(crate) fn positions(ask: &mut Ask, name: &str) -> Result<Option<BTreeMap<GroupId, CommittedPosition>>> {
     check_name("subscription", name)?;
     match ask.node(&FetchPositionsRequest { subscription: name.to_owned() }) {
-        Ok(reply) => Ok(Some(reply.positions.into_iter().map(|position| (position.group, position)).collect())),
+        Ok(reply) => {
+            Ok(Some(reply.positions.into_iter().map(|position| (position.group, position)).collect()))
+        }
         Err(error) if error.code == Code::UnknownSubscription => Ok(None),
         Err(error) => Err(error),
     }
@@ -105,9 +107,8 @@ fn known(ask: &mut Ask, name: &str) -> Result<BTreeMap<GroupId, CommittedPositio
 fn describe(ask: &mut Ask, name: &str, form: Form) -> Result<()> {
     let positions = known(ask, name)?;
     let topics = ask.topics()?;
-    let read: Vec<(&TopicMetadata, usize, &PartitionMetadata)> = places(&topics)
-        .filter(|(_, _, partition)| positions.contains_key(&partition.group))
-        .collect();
+    let read: Vec<(&TopicMetadata, usize, &PartitionMetadata)> =
+        places(&topics).filter(|(_, _, partition)| positions.contains_key(&partition.group)).collect();
     let states = ask.describe(read.iter().map(|(_, _, partition)| *partition))?;
     let mut lags = Vec::with_capacity(read.len());
     for (topic, number, partition) in read {
@@ -226,7 +227,11 @@ fn reset(ask: &mut Ask, args: &ResetSubscription, form: Form) -> Result<()> {
             leader_epoch: partition.leader_epoch,
             metadata: String::new(),
         });
-        moved.positions.push(MovedTo { topic: topic.name.clone(), partition: number as u32, offset: offset.0 });
+        moved.positions.push(MovedTo {
+            topic: topic.name.clone(),
+            partition: number as u32,
+            offset: offset.0,
+        });
     }
     ask.node(&CommitPositionsRequest { subscription: args.name.clone(), positions })?;
     form.answer(&moved, |moved| {

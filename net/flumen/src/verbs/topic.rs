@@ -4,12 +4,12 @@ use super::ask::Ask;
 use crate::cli::topic::{AlterTopic, CreateTopic, TopicCommand, TrimTopic};
 use crate::print::table::{Side, Table};
 use crate::print::{Form, units};
+use flumen_model::Result;
 use flumen_model::limits::Limits;
 use flumen_model::topic::{Source, TopicSettings};
-use flumen_model::Result;
 use flumen_wire::{
-    AlterTopicRequest, CreateTopicRequest, DeleteTopicRequest, GroupDescription, GroupState, PartitionMetadata,
-    TopicMetadata, TrimRequest,
+    AlterTopicRequest, CreateTopicRequest, DeleteTopicRequest, GroupDescription, GroupState,
+    PartitionMetadata, TopicMetadata, TrimRequest,
 };
 use serde::Serialize;
 use std::net::SocketAddr;
@@ -137,7 +137,11 @@ fn list(ask: &mut Ask, form: Form) -> Result<()> {
             partitions: topic.partitions.len(),
             records: states.iter().map(|state| records(state)).sum(),
             bytes: states.iter().map(|state| state.bytes).sum(),
-            state: states.iter().map(|state| self::state(state)).find(|state| *state != HEALTHY).unwrap_or(HEALTHY),
+            state: states
+                .iter()
+                .map(|state| self::state(state))
+                .find(|state| *state != HEALTHY)
+                .unwrap_or(HEALTHY),
         }
     };
     let list = List { topics: topics.into_iter().map(listed).collect() };
@@ -166,9 +170,11 @@ fn list(ask: &mut Ask, form: Form) -> Result<()> {
 fn describe(ask: &mut Ask, name: &str, form: Form) -> Result<()> {
     let topic = ask.topic(name)?;
     let states = ask.describe(&topic.partitions)?;
-    let partitions = topic.partitions.iter().enumerate().map(|(number, partition)| {
-        Partition::of(number as u32, partition, states.get(&partition.group))
-    });
+    let partitions = topic
+        .partitions
+        .iter()
+        .enumerate()
+        .map(|(number, partition)| Partition::of(number as u32, partition, states.get(&partition.group)));
     let described = Described {
         name: topic.name.clone(),
         id: topic.id.to_string(),
@@ -183,7 +189,8 @@ fn describe(ask: &mut Ask, name: &str, form: Form) -> Result<()> {
 fn settings(set: &[(String, String)]) -> Result<Vec<Setting>> {
     let pairs = set.iter().map(|(key, value)| (key.as_str(), value.as_str()));
     let own = TopicSettings::default().altered(pairs)?;
-    let (some, others) = (Limits::production(), Limits { segment_bytes: 1, batch_bytes_max: 1, ..Limits::small() });
+    let (some, others) =
+        (Limits::production(), Limits { segment_bytes: 1, batch_bytes_max: 1, ..Limits::small() });
     let effective = own.effective(&some).into_iter().zip(own.effective(&others));
     let setting = |(one, other): (flumen_model::topic::Effective, flumen_model::topic::Effective)| Setting {
         key: one.key,
@@ -241,7 +248,12 @@ impl Described {
         ]);
         for setting in &self.settings {
             let value = setting.value.clone().unwrap_or_else(|| "the node's limit".to_owned());
-            settings.row([setting.key.to_owned(), value, setting.source.to_owned(), setting.about.to_owned()]);
+            settings.row([
+                setting.key.to_owned(),
+                value,
+                setting.source.to_owned(),
+                setting.about.to_owned(),
+            ]);
         }
         let mut partitions = Table::new(&[
             ("PARTITION", Side::Right),

@@ -1,6 +1,6 @@
 //! Nodes and verbs as real processes, for the tests of the binary: each on a directory and a port of its own. A test
 //! ends only the processes that it started, by their id.
-#![allow(dead_code, clippy::unwrap_used, clippy::disallowed_methods)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::disallowed_methods)]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
@@ -60,7 +60,8 @@ impl Node {
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut ready_line = String::new();
         stdout.read_line(&mut ready_line).unwrap();
-        let Some(addr) = ready_line.strip_prefix("ready native=").and_then(|rest| rest.split(' ').next()) else {
+        let Some(addr) = ready_line.strip_prefix("ready native=").and_then(|rest| rest.split(' ').next())
+        else {
             let status = child.wait().unwrap();
             return Err(format!("{status}: {ready_line}{}", stderr.join().unwrap()));
         };
@@ -83,7 +84,7 @@ impl Node {
     pub fn terminate(mut self) -> (ExitStatus, String, String) {
         send_signal(self.pid(), "TERM");
         let status = self.child.wait().unwrap();
-        let mut said = |half: &mut Option<JoinHandle<String>>| half.take().unwrap().join().unwrap();
+        let said = |half: &mut Option<JoinHandle<String>>| half.take().unwrap().join().unwrap();
         let (out, err) = (said(&mut self.rest_of_stdout), said(&mut self.stderr));
         (status, out, err)
     }

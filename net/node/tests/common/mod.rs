@@ -1,5 +1,5 @@
 //! A node on the simulated machine with a scripted client beside it, for the tests of this crate.
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 pub mod raw;
 

@@ -68,11 +68,17 @@ impl Raw {
     pub async fn frame(&self) -> io::Result<Option<Came>> {
         loop {
             let mut received = self.received.take();
-            if let Next::Frame { header, frame_bytes } = frame::next(&received, FRAME_BYTES_MAX).expect("whole frames") {
+            if let Next::Frame { header, frame_bytes } =
+                frame::next(&received, FRAME_BYTES_MAX).expect("whole frames")
+            {
                 let mut frame = received.split_to(frame_bytes);
                 self.received.replace(received);
                 frame.advance(FRAME_HEADER_BYTES);
-                return Ok(Some(Came { kind: header.kind(), correlation: header.correlation(), body: frame.freeze() }));
+                return Ok(Some(Came {
+                    kind: header.kind(),
+                    correlation: header.correlation(),
+                    body: frame.freeze(),
+                }));
             }
             received.reserve(64 * 1024);
             let (read, buf) = self.stream.read(received).await;

@@ -46,9 +46,10 @@ pub struct RecordRef<'a> {
 impl RecordRef<'_> {
     /// Bytes that it takes in a batch, at most.
     pub(crate) fn bytes(&self) -> usize {
-        let headers = self.headers.iter().map(|(key, value)| {
-            HEADER_OVERHEAD_BYTES + key.len() + value.map_or(0, <[u8]>::len)
-        });
+        let headers = self
+            .headers
+            .iter()
+            .map(|(key, value)| HEADER_OVERHEAD_BYTES + key.len() + value.map_or(0, <[u8]>::len));
         RECORD_OVERHEAD_BYTES
             + self.key.map_or(0, <[u8]>::len)
             + self.value.map_or(0, <[u8]>::len)
@@ -57,7 +58,8 @@ impl RecordRef<'_> {
 
     fn keep(&self) -> NewRecord {
         let copy = |bytes: &[u8]| Bytes::copy_from_slice(bytes);
-        let header = |(key, value): &(&[u8], Option<&[u8]>)| Header { key: copy(key), value: value.map(copy) };
+        let header =
+            |(key, value): &(&[u8], Option<&[u8]>)| Header { key: copy(key), value: value.map(copy) };
         NewRecord {
             topic: self.topic.into(),
             partition: self.partition,
@@ -170,7 +172,9 @@ impl ProducerEngine {
         match placed {
             Ok(()) => self.placed += 1,
             Err(Obstacle::Never(error)) => self.refuse(tag, error),
-            Err(Obstacle::NotYet) => self.waiting.push_back(Waiting { record: record.keep(), tag, since: now }),
+            Err(Obstacle::NotYet) => {
+                self.waiting.push_back(Waiting { record: record.keep(), tag, since: now })
+            }
         }
     }
 
@@ -232,7 +236,8 @@ impl ProducerEngine {
                 sticky.pick(count, record.bytes(), chance)
             }
         };
-        let group = topic.group(number).ok_or_else(|| Obstacle::Never(no_partition(record.topic, number, count)))?;
+        let group =
+            topic.group(number).ok_or_else(|| Obstacle::Never(no_partition(record.topic, number, count)))?;
         if !self.lines.contains_key(&group) {
             let (topic, topic_id) = (topic.name.clone(), topic.id);
             let backoff = Backoff::new(self.session.settings());
@@ -259,9 +264,12 @@ impl ProducerEngine {
             Notice::Down(shard) => self.lost(shard, now),
             Notice::Routes => self.check_homes(now),
             Notice::Appended { shard, correlation, result } => self.appended(shard, correlation, result, now),
-            Notice::Answered { call, result } if self.identity_call == Some(call) => self.identified(result, now),
+            Notice::Answered { call, result } if self.identity_call == Some(call) => {
+                self.identified(result, now)
+            }
             // A producer asks and subscribes to nothing else.
-            Notice::Answered { .. } | Notice::Reply { .. } | Notice::Push { .. } | Notice::PushEnd { .. } => {}
+            Notice::Answered { .. } | Notice::Reply { .. } | Notice::Push { .. } | Notice::PushEnd { .. } => {
+            }
         }
     }
 
@@ -284,8 +292,12 @@ impl ProducerEngine {
             let topic = routes.known(&homed.topic).filter(|topic| topic.id == homed.topic_id);
             topic.is_some_and(|topic| topic.group(homed.partition) == Some(*group))
         };
-        let gone: Vec<GroupId> =
-            self.lines.iter().filter(|(group, homed)| !lives(group, homed)).map(|(group, _)| *group).collect();
+        let gone: Vec<GroupId> = self
+            .lines
+            .iter()
+            .filter(|(group, homed)| !lives(group, homed))
+            .map(|(group, _)| *group)
+            .collect();
         for group in gone {
             self.end_line(group);
         }
@@ -366,7 +378,12 @@ impl ProducerEngine {
         }
     }
 
-    fn place_owned(&mut self, record: &NewRecord, tag: u64, now: Moment) -> std::result::Result<(), Obstacle> {
+    fn place_owned(
+        &mut self,
+        record: &NewRecord,
+        tag: u64,
+        now: Moment,
+    ) -> std::result::Result<(), Obstacle> {
         let headers: Vec<_> =
             record.headers.iter().map(|header| (&header.key[..], header.value.as_deref())).collect();
         let record = RecordRef {
@@ -498,5 +515,8 @@ fn no_topic(topic: &str) -> Error {
 
 #[cold]
 fn no_partition(topic: &str, number: PartitionNumber, count: NonZeroU32) -> Error {
-    Error::new(Code::UnknownTopic, format!("topic {topic} has partitions 0 to {}, not {number}", count.get() - 1))
+    Error::new(
+        Code::UnknownTopic,
+        format!("topic {topic} has partitions 0 to {}, not {number}", count.get() - 1),
+    )
 }

@@ -108,7 +108,11 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    pub(crate) fn new(settings: &ProducerSettings, backoff: Backoff, identity: Option<Identity>) -> Result<Line> {
+    pub(crate) fn new(
+        settings: &ProducerSettings,
+        backoff: Backoff,
+        identity: Option<Identity>,
+    ) -> Result<Line> {
         Ok(Line {
             acks: settings.acks,
             linger: settings.linger,
@@ -137,7 +141,13 @@ impl Line {
     }
 
     /// Adds a record and tells the bytes that it takes. `next_batch` names batches as they are closed.
-    pub(crate) fn append(&mut self, record: &RecordRef<'_>, tag: u64, now: Moment, next_batch: &mut u64) -> Result<usize> {
+    pub(crate) fn append(
+        &mut self,
+        record: &RecordRef<'_>,
+        tag: u64,
+        now: Moment,
+        next_batch: &mut u64,
+    ) -> Result<usize> {
         if !self.builder.is_empty() && self.builder.bytes() + record.bytes() > self.batch_bytes {
             self.close_open(next_batch);
         }
@@ -380,7 +390,13 @@ impl Line {
     }
 
     /// Tells callers that their time is up. `why` is what keeps the line from going on, as far as is known.
-    pub(crate) fn expire(&mut self, now: Moment, timeout: Duration, why: Option<&Error>, out: &mut Vec<Finished>) {
+    pub(crate) fn expire(
+        &mut self,
+        now: Moment,
+        timeout: Duration,
+        why: Option<&Error>,
+        out: &mut Vec<Finished>,
+    ) {
         let why = self.last_error.clone().or_else(|| why.cloned());
         let mut place = 0;
         while let Some(batch) = self.batches.get_mut(place).filter(|batch| batch.born.plus(timeout) <= now) {

@@ -7,7 +7,5 @@ mod line;
 mod settings;
 mod stamp;
 
-
-
 pub use engine::{Done, ProducerEngine, RecordRef};
 pub use settings::ProducerSettings;

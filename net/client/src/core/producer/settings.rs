@@ -48,7 +48,9 @@ impl ProducerSettings {
         let wrong = if self.idempotence && self.acks == Acks::None {
             "idempotence needs acks other than none: turn one of them off".to_string()
         } else if self.idempotence && self.batches_in_flight_max > PRODUCER_BATCHES_KEPT {
-            format!("with idempotence at most {PRODUCER_BATCHES_KEPT} batches may be in flight: the node remembers no more")
+            format!(
+                "with idempotence at most {PRODUCER_BATCHES_KEPT} batches may be in flight: the node remembers no more"
+            )
         } else if self.batches_in_flight_max == 0 {
             "at least one batch must be in flight".to_string()
         } else if self.batch_bytes > BATCH_BYTES_HARD_MAX {
