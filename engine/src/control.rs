@@ -86,10 +86,7 @@ pub struct Control<H: Host> {
 }
 
 impl<H: Host> Control<H> {
-    pub(crate) fn new(
-        metadata: StateGroup<H, Metadata>,
-        positions: StateGroup<H, Positions>,
-    ) -> Control<H> {
+    pub(crate) fn new(metadata: StateGroup<H, Metadata>, positions: StateGroup<H, Positions>) -> Control<H> {
         Control {
             metadata,
             positions,
@@ -110,9 +107,9 @@ impl<H: Host> Control<H> {
     pub fn publish(&self) {
         let view = self.metadata.with(Metadata::view);
         for (shard, inbox) in self.inboxes.borrow().iter().enumerate() {
-            let mut purge: Vec<TopicId> = self
-                .metadata
-                .with(|metadata| metadata.unpurged_groups_of(ShardId(shard as u16)).map(|(topic, _)| topic).collect());
+            let mut purge: Vec<TopicId> = self.metadata.with(|metadata| {
+                metadata.unpurged_groups_of(ShardId(shard as u16)).map(|(topic, _)| topic).collect()
+            });
             purge.dedup();
             // A closed inbox is a node that ends: nobody is left to tell.
             let _ = inbox.try_push(Follow { view: view.clone(), purge });
@@ -137,7 +134,10 @@ impl<H: Host> Shard<H> {
     /// [`Code::WrongShard`] on every other shard.
     pub fn control_or_refuse(&self) -> Result<&Control<H>> {
         self.control().ok_or_else(|| {
-            Error::new(Code::WrongShard, "topics, settings and positions are answered by shard 0: connect with shard 0 wanted")
+            Error::new(
+                Code::WrongShard,
+                "topics, settings and positions are answered by shard 0: connect with shard 0 wanted",
+            )
         })
     }
 
@@ -225,7 +225,11 @@ impl<H: Host> Shard<H> {
     }
 
     /// Follows the metadata as they come, until the inbox closes.
-    pub async fn run_follower(self: Rc<Self>, inbox: LocalQueue<Follow>, report: impl Fn(Report) + Clone + 'static) {
+    pub async fn run_follower(
+        self: Rc<Self>,
+        inbox: LocalQueue<Follow>,
+        report: impl Fn(Report) + Clone + 'static,
+    ) {
         let shard = self.id();
         let mut cleaned = false;
         while let Some(mut news) = inbox.pop().await {

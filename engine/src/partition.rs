@@ -157,14 +157,17 @@ impl<H: Host> Partition<H> {
     /// record is readable.
     pub fn is_serving(&self) -> bool {
         let driver = self.driver.borrow();
-        driver.as_ref().is_some_and(|driver| driver.is_leader() && self.log.state().start.term == driver.term())
+        driver
+            .as_ref()
+            .is_some_and(|driver| driver.is_leader() && self.log.state().start.term == driver.term())
     }
 
     /// Remembers the sequences of entries that recovery found behind what is known to be committed.
     pub(crate) fn prepare_recovered(&self, entries: &[Entry]) {
         let mut producers = self.producers.borrow_mut();
         for entry in entries.iter().filter(|entry| entry.kind == EntryKind::Batch) {
-            let view = BatchView::parse(&entry.data).expect("a stored batch was validated when it was proposed");
+            let view =
+                BatchView::parse(&entry.data).expect("a stored batch was validated when it was proposed");
             if let Some(sequence) = sequence_of(&view) {
                 producers.prepare(entry.index.0, &sequence, view.base_offset(), view.max_timestamp());
             }
@@ -173,7 +176,10 @@ impl<H: Host> Partition<H> {
 
     fn check_open(&self) -> Result<()> {
         if self.closed.get() {
-            return Err(Error::new(Code::UnknownTopic, format!("the topic of group {} was deleted", self.group())));
+            return Err(Error::new(
+                Code::UnknownTopic,
+                format!("the topic of group {} was deleted", self.group()),
+            ));
         }
         Ok(())
     }
@@ -216,15 +222,23 @@ impl<H: Host> Partition<H> {
         let count = view.record_count();
         let sequence = sequence_of(&view);
         if self.in_flight_bytes.get() + batch.len() > limits.uncommitted_bytes_per_group_max {
-            return Err(Error::new(Code::Busy, "too many bytes in flight on this partition: send again after an ack"));
+            return Err(Error::new(
+                Code::Busy,
+                "too many bytes in flight on this partition: send again after an ack",
+            ));
         }
         let stamp = (settings.timestamps() == Timestamps::AppendTime).then_some(now);
         let timestamp = stamp.unwrap_or(view.max_timestamp());
         if let Some(sequence) = &sequence
-            && let Check::Duplicate { base_offset, timestamp, pending } = self.producers.borrow().check(sequence)?
+            && let Check::Duplicate { base_offset, timestamp, pending } =
+                self.producers.borrow().check(sequence)?
         {
             let append_time = stamp.map(|_| timestamp);
-            self.answer_repeat(Appended { base_offset, append_time, log_start: self.log_start() }, pending, ack);
+            self.answer_repeat(
+                Appended { base_offset, append_time, log_start: self.log_start() },
+                pending,
+                ack,
+            );
             return Ok(false);
         }
         let mut driver = self.driver.borrow_mut();
@@ -237,9 +251,9 @@ impl<H: Host> Partition<H> {
         }
         batch::assign(&mut batch, base_offset, driver.term().0);
         let bytes = batch.len();
-        let index = driver
-            .propose(EntryKind::Batch, share(batch))
-            .map_err(|_| Error::new(Code::NotLeader, "this node does not lead the partition: refresh the metadata"))?;
+        let index = driver.propose(EntryKind::Batch, share(batch)).map_err(|_| {
+            Error::new(Code::NotLeader, "this node does not lead the partition: refresh the metadata")
+        })?;
         if let Some(sequence) = &sequence {
             self.producers.borrow_mut().prepare(index.0, sequence, base_offset, timestamp);
         }
@@ -279,12 +293,14 @@ impl<H: Host> Partition<H> {
         self.check_open()?;
         let mut driver = self.driver.borrow_mut();
         let driver = driver.as_mut().ok_or_else(|| {
-            Error::new(Code::Corrupt, "acked records are damaged: the partition is read-only; see `flumen check`")
+            Error::new(
+                Code::Corrupt,
+                "acked records are damaged: the partition is read-only; see `flumen check`",
+            )
         })?;
-        driver
-            .propose(EntryKind::Command, command)
-            .map(|_| ())
-            .map_err(|_| Error::new(Code::NotReady, "the partition has no leader yet: try again after a moment"))
+        driver.propose(EntryKind::Command, command).map(|_| ()).map_err(|_| {
+            Error::new(Code::NotReady, "the partition has no leader yet: try again after a moment")
+        })
     }
 
     /// Acks what waits and needs only memory: its Ready is in the journal's queue. What wants the leader's stable
@@ -306,7 +322,8 @@ impl<H: Host> Partition<H> {
             waiter.ack.done(Ok(waiter.appended));
         }
         if !self.repeats.borrow().is_empty() {
-            let due: Vec<Waiter> = self.repeats.borrow_mut().extract_if(.., |waiter| is_due(waiter)).collect();
+            let due: Vec<Waiter> =
+                self.repeats.borrow_mut().extract_if(.., |waiter| is_due(waiter)).collect();
             due.into_iter().for_each(|waiter| waiter.ack.done(Ok(waiter.appended)));
         }
     }
@@ -356,7 +373,9 @@ impl<H: Host> Partition<H> {
 
     /// Ends [`Partition::watch`] of this watcher and key.
     pub fn unwatch(&self, watcher: &Rc<dyn Watcher>, key: u64) {
-        self.watchers.borrow_mut().retain(|(other, other_key)| !(Rc::ptr_eq(other, watcher) && *other_key == key));
+        self.watchers
+            .borrow_mut()
+            .retain(|(other, other_key)| !(Rc::ptr_eq(other, watcher) && *other_key == key));
     }
 
     /// Whether an offset can be read or waited for.

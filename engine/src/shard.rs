@@ -103,8 +103,12 @@ impl<H: Host> Shard<H> {
                 Code::WrongShard,
                 format!("group {group} lives on shard {}: connect with that shard wanted", place.shard),
             ),
-            Some(_) => Error::new(Code::NotReady, format!("group {group} is being made: try again after a moment")),
-            None => Error::new(Code::UnknownTopic, format!("there is no group {group}: refresh the metadata")),
+            Some(_) => {
+                Error::new(Code::NotReady, format!("group {group} is being made: try again after a moment"))
+            }
+            None => {
+                Error::new(Code::UnknownTopic, format!("there is no group {group}: refresh the metadata"))
+            }
         })
     }
 
@@ -138,7 +142,11 @@ impl<H: Host> Shard<H> {
         if batch.len() > self.batch_bytes_max {
             return Err(Error::new(
                 Code::BatchTooLarge,
-                format!("{} bytes are more than this directory's journal takes: {}", batch.len(), self.batch_bytes_max),
+                format!(
+                    "{} bytes are more than this directory's journal takes: {}",
+                    batch.len(),
+                    self.batch_bytes_max
+                ),
             ));
         }
         let ack = ack.filter(|_| acks != Acks::None).map(|ack| (acks, ack));
@@ -377,7 +385,10 @@ impl<H: Host> LogEvents for Shard<H> {
         match self.partitions.borrow().get(&group) {
             Some(partition) => {
                 let settings = partition.settings();
-                RollLimits { segment_bytes: settings.segment_bytes(&self.limits), segment_ms: settings.segment_ms() }
+                RollLimits {
+                    segment_bytes: settings.segment_bytes(&self.limits),
+                    segment_ms: settings.segment_ms(),
+                }
             }
             None => RollLimits { segment_bytes: self.limits.segment_bytes, segment_ms: u64::MAX },
         }

@@ -55,9 +55,10 @@ impl<H: Host, M: StateMachine> StateGroup<H, M> {
 
     /// Whether this node leads the group and has applied everything before its term: then the state is current.
     pub fn is_serving(&self) -> bool {
-        self.driver.borrow().as_ref().is_some_and(|driver| {
-            driver.is_leader() && self.log.state().start.term == driver.term()
-        })
+        self.driver
+            .borrow()
+            .as_ref()
+            .is_some_and(|driver| driver.is_leader() && self.log.state().start.term == driver.term())
     }
 
     pub(crate) fn snapshot(&self) -> Bytes {
@@ -68,11 +69,14 @@ impl<H: Host, M: StateMachine> StateGroup<H, M> {
     pub(crate) fn propose(&self, command: Bytes) -> Result<Taker<Result<M::Outcome>>> {
         let mut driver = self.driver.borrow_mut();
         let driver = driver.as_mut().ok_or_else(|| {
-            Error::new(Code::Corrupt, "the node's own metadata is damaged: see `flumen check`; restore it from a copy")
+            Error::new(
+                Code::Corrupt,
+                "the node's own metadata is damaged: see `flumen check`; restore it from a copy",
+            )
         })?;
-        let index = driver
-            .propose(EntryKind::Command, command)
-            .map_err(|_| Error::new(Code::NotReady, "the node has no metadata leader yet: try again after a moment"))?;
+        let index = driver.propose(EntryKind::Command, command).map_err(|_| {
+            Error::new(Code::NotReady, "the node has no metadata leader yet: try again after a moment")
+        })?;
         let (giver, taker) = oneshot();
         self.waiters.borrow_mut().push_back(Waiter { index: index.0, giver });
         Ok(taker)

@@ -61,7 +61,10 @@ impl Reader {
     pub fn count(&mut self, item_bytes_min: usize) -> Result<usize> {
         let count = self.u32()? as usize;
         if count.saturating_mul(item_bytes_min) > self.bytes.len() {
-            return Err(Error::new(Code::Corrupt, format!("{} names {count} items that are not there", self.what)));
+            return Err(Error::new(
+                Code::Corrupt,
+                format!("{} names {count} items that are not there", self.what),
+            ));
         }
         Ok(count)
     }

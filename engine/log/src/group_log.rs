@@ -102,7 +102,8 @@ impl<H: Host> GroupLog<H> {
             return 0;
         }
         let segments = self.segments.as_ref().expect("only data groups take batches");
-        let batch = BatchView::parse(&entry.data).expect("a committed batch was validated when it was proposed");
+        let batch =
+            BatchView::parse(&entry.data).expect("a committed batch was validated when it was proposed");
         let first = batch.base_offset();
         let last = batch.last_offset();
         debug_assert!(first >= state.next_offset, "offsets never run back");

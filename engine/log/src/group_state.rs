@@ -101,7 +101,9 @@ impl GroupState {
         if version != VERSION {
             return Err(Error::new(
                 Code::Unsupported,
-                format!("the checkpoint of group {group} has version {version}; this build reads {VERSION}: use a newer one"),
+                format!(
+                    "the checkpoint of group {group} has version {version}; this build reads {VERSION}: use a newer one"
+                ),
             ));
         }
         let has_damage = reader.u8()? != 0;

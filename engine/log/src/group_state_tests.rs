@@ -5,7 +5,8 @@ use proptest::prelude::*;
 
 fn state() -> GroupState {
     let start = Point { index: Index(7), term: Term(3), conf: Conf::of_voters([ReplicaId(17)]) };
-    let mut state = GroupState::birth(TopicId(uuid::Uuid::from_u128(0x0102)), PartitionNumber(5), ReplicaId(17), start);
+    let mut state =
+        GroupState::birth(TopicId(uuid::Uuid::from_u128(0x0102)), PartitionNumber(5), ReplicaId(17), start);
     state.hard_state = HardState { term: Term(3), vote: ReplicaId(17), commit: Index(9) };
     state.log_start = Offset(100);
     state.next_offset = Offset(200);
@@ -20,14 +21,31 @@ fn state() -> GroupState {
 fn the_layout_of_version_1_stays_as_it_is() {
     let hex: String = state().encode().iter().map(|byte| format!("{byte:02x}")).collect();
     let expected = concat!(
-        "01", "01", "02010000000000000000000000000000", "05000000", "1100000000000000", // who
-        "0700000000000000", "03000000", // start
-        "12000000", "010001000000000000001100000000000000", // configuration
-        "03000000", "1100000000000000", "0900000000000000", // hard state
-        "6400000000000000", "c800000000000000", // offsets
-        "02000000", "02000000", "3200000000000000", "03000000", "9600000000000000", // epochs
-        "a000000000000000", "aa00000000000000", // damage
-        "03000000", "736567", "07000000", "6d616368696e65",
+        "01",
+        "01",
+        "02010000000000000000000000000000",
+        "05000000",
+        "1100000000000000", // who
+        "0700000000000000",
+        "03000000", // start
+        "12000000",
+        "010001000000000000001100000000000000", // configuration
+        "03000000",
+        "1100000000000000",
+        "0900000000000000", // hard state
+        "6400000000000000",
+        "c800000000000000", // offsets
+        "02000000",
+        "02000000",
+        "3200000000000000",
+        "03000000",
+        "9600000000000000", // epochs
+        "a000000000000000",
+        "aa00000000000000", // damage
+        "03000000",
+        "736567",
+        "07000000",
+        "6d616368696e65",
     );
     assert_eq!(hex, expected);
     assert_eq!(GroupState::decode(state().encode(), GroupId(20)), Ok(state()));

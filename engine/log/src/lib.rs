@@ -13,7 +13,7 @@ pub mod segment;
 pub mod shard_log;
 pub mod superblock;
 
+pub use group_log::GroupLog;
 pub use group_state::{Damaged, GroupState};
 pub use recovery::{Recovered, RecoveredGroup};
-pub use group_log::GroupLog;
 pub use shard_log::{LogEvents, LogStats, RollLimits, ShardLog, ShardLogSpec};

@@ -71,9 +71,14 @@ pub fn append_bytes_max(journal_file_bytes: u64) -> usize {
 ///
 /// # Errors
 /// What makes the whole shard unreadable: the journal's directory is missing, a format is newer, a read fails.
-pub async fn recover<H: Host>(host: &H, spec: ShardLogSpec, replay: &mut impl Replay) -> Result<Recovered<H>> {
+pub async fn recover<H: Host>(
+    host: &H,
+    spec: ShardLogSpec,
+    replay: &mut impl Replay,
+) -> Result<Recovered<H>> {
     let open_files = Rc::new(OpenFiles::new(spec.limits.open_segments_max));
-    let budget = Rc::new(ReadBudget::new(spec.limits.read_bytes_in_flight_max, spec.limits.read_request_bytes));
+    let budget =
+        Rc::new(ReadBudget::new(spec.limits.read_bytes_in_flight_max, spec.limits.read_request_bytes));
     let (replaying, by_file, report) = put_back(host, &spec, &open_files, replay).await?;
     let journal = Rc::new(Journal::open(host, spec.journal_spec(), &report).await?);
     let logs = replaying.iter().map(|(&id, group)| (id, group.log.clone())).collect();
@@ -291,7 +296,17 @@ impl<'a, H: Host, R: Replay> Replayer<'a, H, R> {
             groups.insert(id, replaying);
         }
         let by_file = BTreeMap::new();
-        Ok(Replayer { host, spec, groups, by_file, unspread: Vec::new(), cached_bytes: 0, file_seq: 0, error: None, replay })
+        Ok(Replayer {
+            host,
+            spec,
+            groups,
+            by_file,
+            unspread: Vec::new(),
+            cached_bytes: 0,
+            file_seq: 0,
+            error: None,
+            replay,
+        })
     }
 
     fn frame(&mut self, lsn: Lsn, file_seq: u64, frame: &Frame) -> Result<()> {
@@ -395,7 +410,9 @@ impl<'a, H: Host, R: Replay> Replayer<'a, H, R> {
             match segments.spread(&self.host, true, roll).await {
                 Ok(_) => {}
                 // A full disk is no reason not to come back: reads and deletes go on, and the journal still has it.
-                Err(error) if error.code == Code::DiskFull => tracing::error!(%error, "no space to spread records"),
+                Err(error) if error.code == Code::DiskFull => {
+                    tracing::error!(%error, "no space to spread records")
+                }
                 Err(error) => return Err(error),
             }
             segments.evict(usize::MAX);
@@ -428,7 +445,8 @@ impl<'a, H: Host, R: Replay> Replayer<'a, H, R> {
 
     fn judge_known(&mut self, damage: &Damage, id: GroupId, last_index: u64, hard_state: bool) {
         let Some(group) = self.groups.get(&id) else {
-            let state = GroupState::birth(TopicId::INTERNAL, PartitionNumber(0), ReplicaId::NONE, Point::default());
+            let state =
+                GroupState::birth(TopicId::INTERNAL, PartitionNumber(0), ReplicaId::NONE, Point::default());
             tracing::error!(group = id.0, what = damage.what, "the whole state of a group is lost");
             let log = Rc::new(GroupLog::new(id, state, None));
             log.set_damaged(Some(Damaged { from: Offset(0), to: Offset(0) }));

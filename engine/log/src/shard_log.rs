@@ -203,7 +203,8 @@ impl<H: Host> ShardLog<H> {
         replica: ReplicaId,
         start: Point,
     ) -> Rc<GroupLog<H>> {
-        let segments = (!group.is_state()).then(|| Segments::empty(self.segments_spec(group, topic, partition)));
+        let segments =
+            (!group.is_state()).then(|| Segments::empty(self.segments_spec(group, topic, partition)));
         let state = GroupState::birth(topic, partition, replica, start);
         let log = Rc::new(GroupLog::new(group, state, segments));
         let previous = self.groups.borrow_mut().insert(group, log.clone());
@@ -353,7 +354,8 @@ impl<H: Host> ShardLog<H> {
                     log.spread_queued.set(false);
                     self.spread(&log, &*events, false).await?;
                 }
-                None if self.cached_bytes.get() > self.spec.limits.cache_bytes && self.evict(&*events).await? => {}
+                None if self.cached_bytes.get() > self.spec.limits.cache_bytes
+                    && self.evict(&*events).await? => {}
                 None => self.spread_wake.notified().await,
             }
         }
@@ -374,7 +376,10 @@ impl<H: Host> ShardLog<H> {
             Err(error) if error.code == Code::DiskFull => {
                 // The journal still has it: refuse users' records and try again when there is room.
                 self.full.set(true);
-                tracing::error!(group = log.group().0, "no space to spread records; users' records are refused");
+                tracing::error!(
+                    group = log.group().0,
+                    "no space to spread records; users' records are refused"
+                );
                 Ok(())
             }
             Err(error) => Err(error),
@@ -416,7 +421,8 @@ impl<H: Host> ShardLog<H> {
 
     /// Frees the oldest journal file; false when only the one being written is live.
     pub async fn free_oldest(self: &Rc<Self>, events: &Rc<dyn LogEvents>) -> Result<bool> {
-        let Some(oldest) = self.journal.oldest().filter(|oldest| oldest.seq != self.journal.current_seq()) else {
+        let Some(oldest) = self.journal.oldest().filter(|oldest| oldest.seq != self.journal.current_seq())
+        else {
             return Ok(false);
         };
         let groups = self.by_file.borrow_mut().remove(&oldest.seq).unwrap_or_default();

@@ -40,7 +40,10 @@ impl<H: Host> Shard<H> {
     pub fn topic(&self, name: &str) -> Result<Arc<Topic>> {
         let view = self.control_or_refuse()?.metadata.with(|metadata| metadata.view());
         view.topic(name).cloned().ok_or_else(|| {
-            Error::new(Code::UnknownTopic, format!("there is no topic {name}: create it first, or look at the list"))
+            Error::new(
+                Code::UnknownTopic,
+                format!("there is no topic {name}: create it first, or look at the list"),
+            )
         })
     }
 

@@ -68,8 +68,12 @@ fn refuse_unknown<T>(applied: Result<T>) -> Result<()> {
 impl Replay for Machines {
     fn restore(&mut self, group: GroupId, state: &GroupState) -> Result<()> {
         match group {
-            GroupId::METADATA if !state.machine.is_empty() => self.metadata = Metadata::restore(&state.machine)?,
-            GroupId::POSITIONS if !state.machine.is_empty() => self.positions = Positions::restore(&state.machine)?,
+            GroupId::METADATA if !state.machine.is_empty() => {
+                self.metadata = Metadata::restore(&state.machine)?
+            }
+            GroupId::POSITIONS if !state.machine.is_empty() => {
+                self.positions = Positions::restore(&state.machine)?
+            }
             _ if group.is_state() => {}
             _ => {
                 let producers = match state.machine.is_empty() {
@@ -92,7 +96,9 @@ impl Replay for Machines {
             }
             (_, EntryKind::Batch) => {
                 let view = BatchView::parse(&entry.data)?;
-                if let (Some(sequence), Some(producers)) = (sequence_of(&view), self.producers.get_mut(&group)) {
+                if let (Some(sequence), Some(producers)) =
+                    (sequence_of(&view), self.producers.get_mut(&group))
+                {
                     producers.replay(&sequence, view.base_offset(), view.max_timestamp());
                 }
             }
@@ -196,7 +202,8 @@ impl<H: Host> Shard<H> {
                 (group.log, driver)
             }
             None => {
-                let (log, driver) = self.birth(id, TopicId::INTERNAL, PartitionNumber(id.0 as u32), STATE_REPLICA);
+                let (log, driver) =
+                    self.birth(id, TopicId::INTERNAL, PartitionNumber(id.0 as u32), STATE_REPLICA);
                 (log, Some(driver))
             }
         };

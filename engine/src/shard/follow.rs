@@ -40,12 +40,15 @@ impl<H: Host> Shard<H> {
             let topic = view.topic_by_id(home.topic).expect("a view has the topic of each of its groups");
             let settings =
                 settings.entry(topic.id).or_insert_with(|| Rc::new(topic.settings.clone())).clone();
-            let partition = topic.partition(home.partition).expect("a topic has the partition of each of its groups");
+            let partition =
+                topic.partition(home.partition).expect("a topic has the partition of each of its groups");
             let replica = ReplicaId(partition.replicas[0].0);
             wanted.insert(group);
             match self.partitions.borrow().get(&group) {
                 Some(partition) => partition.set_settings(settings),
-                None => fresh.push(Birth { group, topic: topic.id, number: home.partition, replica, settings }),
+                None => {
+                    fresh.push(Birth { group, topic: topic.id, number: home.partition, replica, settings })
+                }
             }
         }
         let gone: Vec<_> =
@@ -58,10 +61,7 @@ impl<H: Host> Shard<H> {
     }
 
     /// Makes groups, a bounded number in flight, and waits until this shard leads them all.
-    async fn create_all(
-        &self,
-        fresh: Vec<Birth>,
-    ) -> Result<()> {
+    async fn create_all(&self, fresh: Vec<Birth>) -> Result<()> {
         const AT_ONCE: usize = 256;
         for some in fresh.chunks(AT_ONCE) {
             while !self.admits(AT_ONCE * 1024) {

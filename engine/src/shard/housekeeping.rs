@@ -132,7 +132,12 @@ impl<H: Host> Shard<H> {
         let damaged = log.damaged().ok_or_else(|| {
             Error::new(Code::InvalidRequest, "the partition is not damaged: nothing is to be accepted")
         })?;
-        tracing::warn!(group = group.0, from = damaged.from.0, to = damaged.to.0, "the loss of damaged records is accepted");
+        tracing::warn!(
+            group = group.0,
+            from = damaged.from.0,
+            to = damaged.to.0,
+            "the loss of damaged records is accepted"
+        );
         log.accept_loss();
         self.log.checkpoint(&log, &**self).await
     }

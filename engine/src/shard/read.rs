@@ -3,9 +3,9 @@
 use super::Shard;
 use crate::partition::{Partition, TailRead};
 use bytes::Bytes;
+use flumen_io::Host;
 use flumen_model::batch::{Batches, Compression};
 use flumen_model::records::Records;
-use flumen_io::Host;
 use flumen_model::{Code, Error, Offset, Result, UnixMillis};
 use std::rc::Rc;
 
@@ -30,7 +30,12 @@ impl<H: Host> Shard<H> {
     ///
     /// # Errors
     /// As [`Partition::check_readable`]; [`Code::Corrupt`] with file and position where stored bytes are damaged.
-    pub async fn read(&self, partition: &Rc<Partition<H>>, from: Offset, bytes_max: usize) -> Result<Vec<Bytes>> {
+    pub async fn read(
+        &self,
+        partition: &Rc<Partition<H>>,
+        from: Offset,
+        bytes_max: usize,
+    ) -> Result<Vec<Bytes>> {
         let mut out = Vec::new();
         match partition.read_tail(from, bytes_max, &mut out)? {
             TailRead::Hit | TailRead::AtEnd => Ok(out),
@@ -56,7 +61,9 @@ impl<H: Host> Shard<H> {
             TIME_EARLIEST => Ok(TimeFound { offset: Some(partition.log_start()), timestamp: none }),
             _ if time < TIME_MAX => Err(Error::new(
                 Code::InvalidRequest,
-                format!("no such special time: {time}; known are -1 latest, -2 earliest, -3 highest timestamp"),
+                format!(
+                    "no such special time: {time}; known are -1 latest, -2 earliest, -3 highest timestamp"
+                ),
             )),
             _ => self.search_time(partition, time).await,
         }
@@ -72,7 +79,8 @@ impl<H: Host> Shard<H> {
             },
             time => UnixMillis(time),
         };
-        let found = segments.offset_for_time(&self.host, self.log.budget(), partition.log_start(), time).await?;
+        let found =
+            segments.offset_for_time(&self.host, self.log.budget(), partition.log_start(), time).await?;
         let start = partition.log_start();
         let Some((offset, at)) = found.filter(|(offset, _)| *offset < partition.high_watermark()) else {
             return Ok(nothing);
@@ -95,7 +103,9 @@ impl<H: Host> Shard<H> {
         let open = view.filter(|view| view.compression() == Compression::None && !view.is_append_time());
         let found = open.and_then(|view| {
             let mut records = Records::new(&view, view.payload()).filter_map(Result::ok);
-            records.find(|record| record.offset >= offset && record.timestamp >= time).map(|record| (record.offset, record.timestamp))
+            records
+                .find(|record| record.offset >= offset && record.timestamp >= time)
+                .map(|record| (record.offset, record.timestamp))
         });
         Ok(found.unwrap_or((offset, at)))
     }

@@ -77,7 +77,8 @@ fn acked_records_survive_a_kill_at_any_moment_and_nothing_else_appears() {
                     Some(group) => *group,
                     None => asker.create("orders", 1).await[0],
                 };
-                check_prefix(&log.lock().unwrap(), &asker.read_all(group, 0).await.unwrap());
+                let read = asker.read_all(group, 0).await.unwrap();
+                check_prefix(&log.lock().unwrap(), &read);
                 for number in 0..200 {
                     let value = format!("{round}/{number}");
                     let offset = asker.produce(group, &[&value]).await.unwrap();
@@ -106,7 +107,8 @@ fn acked_records_survive_a_kill_at_any_moment_and_nothing_else_appears() {
             move |host| async move {
                 let asker = Asker::connect(&host, 0).await;
                 if let Some(group) = asker.groups("orders").await.first() {
-                    check_prefix(&log.lock().unwrap(), &asker.read_all(*group, 0).await.unwrap());
+                    let read = asker.read_all(*group, 0).await.unwrap();
+                    check_prefix(&log.lock().unwrap(), &read);
                 } else {
                     assert!(log.lock().unwrap().is_empty(), "a topic with acked records is gone");
                 }

@@ -8,7 +8,7 @@ use flumen_client::Settings;
 use std::time::Duration;
 
 /// Waits short enough for a test that kills its node.
-pub fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     Settings {
         backoff_min: Duration::from_millis(2),
         backoff_max: Duration::from_millis(20),
@@ -18,7 +18,7 @@ pub fn settings() -> Settings {
 }
 
 /// The records of a topic are `0..count` by partition, each once, in order.
-pub fn assert_all_once(server: &Server, partitions: usize, count: usize) {
+pub(crate) fn assert_all_once(server: &Server, partitions: usize, count: usize) {
     let node = server.node();
     let mut all = Vec::new();
     for partition in 0..partitions {
@@ -32,13 +32,13 @@ pub fn assert_all_once(server: &Server, partitions: usize, count: usize) {
 }
 
 /// Kills the node again and again while a test runs. Stops when dropped.
-pub struct Killer {
+pub(crate) struct Killer {
     stop: std::sync::Arc<std::sync::atomic::AtomicBool>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Killer {
-    pub fn start(server: &Server) -> Killer {
+    pub(crate) fn start(server: &Server) -> Killer {
         let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
         let (server, stopping) = (server.clone(), stop.clone());
         let thread = std::thread::spawn(move || {

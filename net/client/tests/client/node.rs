@@ -14,43 +14,43 @@ type Kept = VecDeque<(i32, i32, Offset)>;
 
 /// A partition.
 #[derive(Default)]
-pub struct Group {
-    pub shard: u16,
-    pub topic: String,
-    pub batches: Vec<Bytes>,
-    pub log_start: Offset,
-    pub next: Offset,
+pub(crate) struct Group {
+    pub(crate) shard: u16,
+    pub(crate) topic: String,
+    pub(crate) batches: Vec<Bytes>,
+    pub(crate) log_start: Offset,
+    pub(crate) next: Offset,
     producers: BTreeMap<ProducerId, Kept>,
 }
 
 /// What goes wrong with batches: asked for each before anything else.
-pub type Fault = Box<dyn FnMut(GroupId) -> Option<Code> + Send>;
+pub(crate) type Fault = Box<dyn FnMut(GroupId) -> Option<Code> + Send>;
 
 /// The node.
-pub struct Node {
-    pub id: Uuid,
-    pub shards: u16,
-    pub topics: BTreeMap<String, (TopicId, Vec<GroupId>)>,
-    pub groups: BTreeMap<GroupId, Group>,
-    pub positions: BTreeMap<String, BTreeMap<GroupId, Position>>,
-    pub fault: Fault,
-    pub metadata_requests: usize,
+pub(crate) struct Node {
+    pub(crate) id: Uuid,
+    pub(crate) shards: u16,
+    pub(crate) topics: BTreeMap<String, (TopicId, Vec<GroupId>)>,
+    pub(crate) groups: BTreeMap<GroupId, Group>,
+    pub(crate) positions: BTreeMap<String, BTreeMap<GroupId, Position>>,
+    pub(crate) fault: Fault,
+    pub(crate) metadata_requests: usize,
     last_producer: i64,
     last_group: u64,
 }
 
 /// A connection as the node sees it.
 #[derive(Default)]
-pub struct Peer {
+pub(crate) struct Peer {
     shard: Option<u16>,
     received: BytesMut,
-    pub out: BytesMut,
+    pub(crate) out: BytesMut,
     /// Group, next offset and credit by handle.
     subscriptions: BTreeMap<u32, (GroupId, Offset, i64)>,
 }
 
 impl Node {
-    pub fn new(shards: u16) -> Node {
+    pub(crate) fn new(shards: u16) -> Node {
         Node {
             id: Uuid::from_u128(1),
             shards,
@@ -64,12 +64,12 @@ impl Node {
         }
     }
 
-    pub fn with_topic(mut self, name: &str, partitions: u32) -> Node {
+    pub(crate) fn with_topic(mut self, name: &str, partitions: u32) -> Node {
         self.create(name, partitions).unwrap();
         self
     }
 
-    pub fn create(&mut self, name: &str, partitions: u32) -> Result<TopicId> {
+    pub(crate) fn create(&mut self, name: &str, partitions: u32) -> Result<TopicId> {
         if self.topics.contains_key(name) {
             return Err(Error::new(Code::TopicExists, "it is there"));
         }
@@ -87,24 +87,24 @@ impl Node {
         Ok(id)
     }
 
-    pub fn delete(&mut self, name: &str) -> Result<()> {
+    pub(crate) fn delete(&mut self, name: &str) -> Result<()> {
         let (_, groups) =
             self.topics.remove(name).ok_or_else(|| Error::new(Code::UnknownTopic, "no such topic"))?;
         groups.iter().for_each(|group| drop(self.groups.remove(group)));
         Ok(())
     }
 
-    pub fn group(&self, topic: &str, partition: usize) -> &Group {
+    pub(crate) fn group(&self, topic: &str, partition: usize) -> &Group {
         &self.groups[&self.topics[topic].1[partition]]
     }
 
-    pub fn group_mut(&mut self, topic: &str, partition: usize) -> &mut Group {
+    pub(crate) fn group_mut(&mut self, topic: &str, partition: usize) -> &mut Group {
         let id = self.topics[topic].1[partition];
         self.groups.get_mut(&id).unwrap()
     }
 
     /// All values of a partition, in the order of its log.
-    pub fn values(&self, topic: &str, partition: usize) -> Vec<(u64, String)> {
+    pub(crate) fn values(&self, topic: &str, partition: usize) -> Vec<(u64, String)> {
         let mut values = Vec::new();
         for bytes in &self.group(topic, partition).batches {
             let view = BatchView::parse(bytes).unwrap();
@@ -118,7 +118,7 @@ impl Node {
     }
 
     /// Appends records without a client.
-    pub fn append(&mut self, topic: &str, partition: usize, values: &[String]) {
+    pub(crate) fn append(&mut self, topic: &str, partition: usize, values: &[String]) {
         let mut builder = batch::BatchBuilder::new(1 << 20, batch::Compression::None).unwrap();
         for value in values {
             builder.append(UnixMillis(1000), None, Some(value.as_bytes()), &[]).unwrap();
@@ -128,7 +128,7 @@ impl Node {
     }
 
     /// Takes bytes from a peer and answers what is whole. An error ends the connection.
-    pub fn feed(&mut self, peer: &mut Peer, bytes: &[u8]) -> Result<()> {
+    pub(crate) fn feed(&mut self, peer: &mut Peer, bytes: &[u8]) -> Result<()> {
         peer.received.extend_from_slice(bytes);
         if peer.shard.is_none() && !self.greet(peer)? {
             return Ok(());
@@ -358,7 +358,7 @@ impl Node {
     }
 
     /// Pushes what subscriptions may have.
-    pub fn push(&mut self, peer: &mut Peer) {
+    pub(crate) fn push(&mut self, peer: &mut Peer) {
         let Peer { subscriptions, out, .. } = peer;
         let mut ended = Vec::new();
         for (handle, (id, next, credit)) in subscriptions.iter_mut() {

@@ -11,8 +11,8 @@ use std::time::Duration;
 const TURN: Duration = Duration::from_millis(1);
 
 #[derive(Clone)]
-pub struct Server {
-    pub addr: String,
+pub(crate) struct Server {
+    pub(crate) addr: String,
     node: Arc<Mutex<Node>>,
     /// Connections of older lives end.
     life: Arc<AtomicUsize>,
@@ -20,7 +20,7 @@ pub struct Server {
 }
 
 impl Server {
-    pub fn start(node: Node) -> Server {
+    pub(crate) fn start(node: Node) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let server = Server {
             addr: listener.local_addr().unwrap().to_string(),
@@ -40,17 +40,17 @@ impl Server {
         server
     }
 
-    pub fn node(&self) -> MutexGuard<'_, Node> {
+    pub(crate) fn node(&self) -> MutexGuard<'_, Node> {
         self.node.lock().unwrap()
     }
 
     /// Ends all connections wherever they are; new ones are refused until it is up again.
-    pub fn kill(&self) {
+    pub(crate) fn kill(&self) {
         self.down.store(true, Ordering::SeqCst);
         self.life.fetch_add(1, Ordering::SeqCst);
     }
 
-    pub fn revive(&self) {
+    pub(crate) fn revive(&self) {
         self.down.store(false, Ordering::SeqCst);
     }
 

@@ -333,7 +333,7 @@ fn random_life(seed: u64) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_schedule_of_drops_and_moves_skips_repeats_or_reorders(seed in any::<u64>()) {

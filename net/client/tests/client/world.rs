@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Chance for tests: a linear congruence (Knuth's MMIX) with its high bits.
-pub struct Dice(pub u64);
+pub(crate) struct Dice(pub u64);
 
 impl Dice {
-    pub fn roll(&mut self, sides: u64) -> u64 {
+    pub(crate) fn roll(&mut self, sides: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % sides
     }
@@ -27,29 +27,29 @@ struct Pipe {
 
 /// How the network behaves, in chances of a thousand a round.
 #[derive(Clone, Copy, Default)]
-pub struct Weather {
-    pub drop: u64,
-    pub refuse_connect: u64,
+pub(crate) struct Weather {
+    pub(crate) drop: u64,
+    pub(crate) refuse_connect: u64,
     /// Bytes come in pieces.
-    pub dribble: bool,
+    pub(crate) dribble: bool,
 }
 
 /// The world.
-pub struct World<E> {
-    pub engine: E,
-    pub node: Node,
-    pub now: Moment,
-    pub weather: Weather,
-    pub dice: Dice,
+pub(crate) struct World<E> {
+    pub(crate) engine: E,
+    pub(crate) node: Node,
+    pub(crate) now: Moment,
+    pub(crate) weather: Weather,
+    pub(crate) dice: Dice,
     /// The node hears nothing and says nothing.
-    pub mute: bool,
+    pub(crate) mute: bool,
     /// Connections so far.
-    pub connections: usize,
+    pub(crate) connections: usize,
     pipes: BTreeMap<SocketId, Pipe>,
 }
 
 impl<E: Engine> World<E> {
-    pub fn new(engine: E, node: Node, seed: u64) -> World<E> {
+    pub(crate) fn new(engine: E, node: Node, seed: u64) -> World<E> {
         World {
             engine,
             node,
@@ -63,7 +63,7 @@ impl<E: Engine> World<E> {
     }
 
     /// One round: time passes, the engine steps, bytes move, things break.
-    pub fn round(&mut self) {
+    pub(crate) fn round(&mut self) {
         self.now = self.now.plus(Duration::from_millis(1));
         self.engine.step(self.now);
         while let Some(socket) = self.engine.session().next_given_up() {
@@ -125,14 +125,14 @@ impl<E: Engine> World<E> {
     }
 
     /// Drops all connections.
-    pub fn cut(&mut self) {
+    pub(crate) fn cut(&mut self) {
         for (socket, _) in std::mem::take(&mut self.pipes) {
             self.engine.session().lost(socket, Error::new(Code::Closed, "cut"), self.now);
         }
     }
 
     /// Rounds until `done`, or a panic when it never comes.
-    pub fn until(&mut self, mut done: impl FnMut(&mut Self) -> bool) {
+    pub(crate) fn until(&mut self, mut done: impl FnMut(&mut Self) -> bool) {
         for _ in 0..200_000 {
             self.round();
             if done(self) {
