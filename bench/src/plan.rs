@@ -13,6 +13,7 @@ use crate::report::progress::Progress;
 use crate::report::units::plural;
 use crate::report::{Document, Facts, PartReport, document::utc};
 use flumen_model::error::{Code, Error, Result};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -92,17 +93,17 @@ pub fn execute(mut plan: Plan, ground: &Ground, common: &Common) -> Result<Docum
     document.machine = ground.facts.clone();
     document.configuration = configuration(ground, common);
     document.notes = notes(&document, &all, ground);
-    for claim in document.claims.iter().filter(|claim| claim.verdict == Verdict::Missed) {
-        let part =
-            plan.parts.iter_mut().find(|part| part.name() == claim.part).expect("a claim names its part");
-        progress.says(format!("profile of {}", claim.part));
-        document.profiles.extend(profile::of(part.as_mut(), &ground.stage, common.seconds)?);
+    let missed = document.claims.iter().filter(|claim| claim.verdict == Verdict::Missed);
+    let missed: BTreeSet<&str> = missed.map(|claim| claim.part.as_str()).collect();
+    for name in missed {
+        let part = plan.parts.iter_mut().find(|part| part.name() == name).expect("a claim names its part");
+        progress.says(format!("profile of {name}"));
+        document.profiles.push(profile::of(part.as_mut(), &ground.stage, common.seconds)?);
     }
-    document.profiles.dedup_by(|a, b| a.part == b.part);
     Ok(document)
 }
 
-fn configuration(ground: &Ground, common: &Common) -> std::collections::BTreeMap<String, String> {
+fn configuration(ground: &Ground, common: &Common) -> BTreeMap<String, String> {
     let pins = ground.stage.pins;
     [
         ("rounds", common.rounds.to_string()),

@@ -23,7 +23,7 @@ pub struct Profile {
 }
 
 /// Runs `part` once more for `length` and says where the time went, in this process and those watched.
-pub fn of(part: &mut dyn Part, stage: &Stage, length: Duration) -> Result<Option<Profile>> {
+pub fn of(part: &mut dyn Part, stage: &Stage, length: Duration) -> Result<Profile> {
     let data = stage.path().join("perf.data");
     let pids = part.pids().into_iter().chain([std::process::id()]);
     let pids = pids.map(|pid| pid.to_string()).collect::<Vec<_>>().join(",");
@@ -38,7 +38,7 @@ pub fn of(part: &mut dyn Part, stage: &Stage, length: Duration) -> Result<Option
         Ok(recording) => recording,
         Err(error) => {
             let text = format!("no profile: perf cannot be started ({error}); install it and run again");
-            return Ok(Some(Profile { part: part.name().to_owned(), text }));
+            return Ok(Profile { part: part.name().to_owned(), text });
         }
     };
     let ran = part.run(length);
@@ -46,7 +46,7 @@ pub fn of(part: &mut dyn Part, stage: &Stage, length: Duration) -> Result<Option
     ran?;
     let text =
         if ended { report(&data) } else { "no profile: perf could not record (is it permitted?)".to_owned() };
-    Ok(Some(Profile { part: part.name().to_owned(), text }))
+    Ok(Profile { part: part.name().to_owned(), text })
 }
 
 fn report(data: &std::path::Path) -> String {
@@ -68,6 +68,8 @@ fn hottest(report: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::floor::blocking::Blocking;
+    use crate::floor::{FileSizes, Pins};
 
     #[test]
     fn a_profile_keeps_the_hottest_lines_without_the_heading() {
@@ -76,5 +78,16 @@ mod tests {
         assert!(kept.starts_with("    41.20%  a  [k] write\n"), "{kept}");
         assert_eq!(kept.lines().count(), LINES_MAX);
         assert!(hottest("# nothing\n").starts_with("no profile"));
+    }
+
+    #[test]
+    fn a_part_is_run_once_more_with_or_without_a_profiler() {
+        let dir = tempfile::tempdir_in(".").unwrap();
+        let stage = Stage::build(dir.path(), Pins::choose(&[]).unwrap(), None, FileSizes::TINY).unwrap();
+        let stage = std::sync::Arc::new(stage);
+        let mut part = Blocking::round_trip(&stage);
+        let profile = of(&mut part, &stage, Duration::from_millis(300)).unwrap();
+        assert_eq!(profile.part, "round_trip");
+        assert!(profile.text.starts_with("no profile: ") || profile.text.contains('%'), "{}", profile.text);
     }
 }

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 /// The folder of all corpora.
 pub fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus")
+    // Cargo says where the crate lies now; a program that is run by itself looks where it was built.
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&here).join("corpus")
 }
 
 /// The inputs of a target with their file names, sorted by them. None when it has no folder.

@@ -34,7 +34,7 @@ impl Restart {
     /// A part with a directory of its own.
     pub fn new(stage: &Arc<Stage>, nodes: &Arc<dyn Nodes>, name: &'static str, stored: Stored) -> Restart {
         let about = format!(
-            "kill -9 and start: {} MB stored, {} partitions, the journal all round before; time to the first ack",
+            "kill -9 and start: {} MB stored, {} partitions, the journal all round before; until all answer and one acks",
             stored.stored_bytes / 1_000_000,
             stored.load.partitions
         );

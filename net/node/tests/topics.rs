@@ -44,7 +44,7 @@ async fn append(asker: &Asker, group: GroupId, batch: Bytes) -> ProduceReply {
     asker.ask(&ProduceRequest { group, acks: Acks::Quorum, batch }).await.unwrap()
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Told {
     group: Option<GroupId>,
     acked_leader: Vec<(u64, String)>,
@@ -112,7 +112,7 @@ fn memory_durability_loses_at_most_unread_memory_acks_and_leader_acks_stay() {
             config(1),
             |machine| machine,
             move |host| async move {
-                let told = expected.lock().unwrap();
+                let told = expected.lock().unwrap().clone();
                 let Some(group) = told.group else { return };
                 let asker = Asker::connect(&host, 0).await;
                 let read = asker.read_all(group, 0).await.unwrap();

@@ -4,7 +4,7 @@
 //! starts never run back; deleted topics stay deleted; `check` finds no damage.
 //!
 //! `FLUMEN_TORTURE_SEEDS` runs more seeds, `FLUMEN_TORTURE_FIRST` begins elsewhere. A failure names its seed.
-#![allow(clippy::unwrap_used, clippy::disallowed_types)]
+#![allow(clippy::unwrap_used, clippy::disallowed_types, clippy::print_stderr)]
 
 mod common;
 
@@ -651,6 +651,10 @@ fn torture(seed: u64, style: Style) -> Shared {
             world.crash(chance.next());
         }
         check_directory(&world, &model);
+    }
+    // A killed node leaves its memory behind, and the disk with it.
+    for (path, _) in world.files() {
+        world.cut(path, 0).unwrap();
     }
     model
 }

@@ -124,10 +124,9 @@ impl Engine for AdminEngine {
 
     fn work(&mut self, now: Moment) {
         while let Some(notice) = self.session.next_notice(now) {
-            match notice {
-                Notice::Answered { call, result } => self.answers.push_back((call, result)),
-                // An admin has nothing else under way; fresh routes let calls go by themselves.
-                _ => {}
+            // An admin has nothing else under way; fresh routes let calls go by themselves.
+            if let Notice::Answered { call, result } = notice {
+                self.answers.push_back((call, result));
             }
         }
         self.session.routes().forget_absent();

@@ -201,6 +201,12 @@ impl Calls {
         late.into_iter().map(give_up).collect()
     }
 
+    /// Ends all calls.
+    pub(crate) fn end_all(&mut self) -> Vec<CallId> {
+        self.flights.clear();
+        std::mem::take(&mut self.calls).into_keys().collect()
+    }
+
     /// Ends the calls to groups that fresh routes do not have.
     pub(crate) fn without_owner(&mut self, is_gone: impl Fn(GroupId) -> bool) -> Vec<(CallId, Error)> {
         let is_gone = |call: &Call| matches!(call.route, Route::Owner { group, .. } if is_gone(group));

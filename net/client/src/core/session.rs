@@ -13,7 +13,7 @@ use crate::core::routes::Routes;
 use crate::settings::Settings;
 use bytes::Bytes;
 use flumen_model::limits::CLIENT_ID_BYTES_MAX;
-use flumen_model::{Code, Error, Result, ShardId};
+use flumen_model::{Code, Error, Kind, Result, ShardId};
 use flumen_wire::{FrameKind, HelloReply, MetadataRequest, ProduceReply, Push, Request, decode_reply};
 use std::collections::{BTreeMap, VecDeque};
 use uuid::Uuid;
@@ -25,6 +25,8 @@ pub(crate) enum Notice {
     Up,
     /// The shard's connection is lost with all that was in flight on it.
     Down(ShardId),
+    /// The node wants no connection from this client, or is none: trying again does not help.
+    Refused(Error),
     /// The routes are new.
     Routes,
     /// The answer to a batch.
@@ -152,13 +154,6 @@ impl Session {
         self.given_up.pop()
     }
 
-    /// Whether an answer is due on a socket, so that reading it is worth a wait.
-    pub fn awaits(&mut self, socket: SocketId) -> bool {
-        let Some(shard) = self.shard_of(socket) else { return false };
-        let live = self.live_mut(shard);
-        live.connection.as_ref().is_some_and(|connection| !live.up || connection.in_flight() > 0)
-    }
-
     fn connection(&mut self, socket: SocketId) -> Option<&mut Connection> {
         let shard = self.shard_of(socket)?;
         self.live_mut(shard).connection.as_mut()
@@ -277,7 +272,7 @@ impl Session {
     }
 
     fn answer(&mut self, call: CallId, result: Result<Bytes>, now: Moment) {
-        if !self.refresh.as_ref().is_some_and(|(refresh, _)| *refresh == call) {
+        if self.refresh.as_ref().is_none_or(|(refresh, _)| *refresh != call) {
             self.notices.push_back(Notice::Answered { call, result });
             return;
         }
@@ -361,12 +356,17 @@ impl Session {
 
     fn went_down(&mut self, shard: ShardId, error: Error, now: Moment) {
         let link = self.links.get_mut(&shard).expect("a live link");
+        let was_up = link.live.as_ref().is_some_and(|live| live.up);
         link.went_down(error.clone(), now, &mut self.chance);
         for (call, error) in self.calls.lost(shard, &error, now, &mut self.chance) {
             self.answer(call, Err(error), now);
         }
         self.calls.note(&error);
         self.notices.push_back(Notice::Down(shard));
+        if !was_up && error.kind() == Kind::Invalid {
+            self.calls.end_all().into_iter().for_each(|call| self.answer(call, Err(error.clone()), now));
+            self.notices.push_back(Notice::Refused(error));
+        }
     }
 }
 

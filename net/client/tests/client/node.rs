@@ -16,7 +16,6 @@ type Kept = VecDeque<(i32, i32, Offset)>;
 #[derive(Default)]
 pub(crate) struct Group {
     pub(crate) shard: u16,
-    pub(crate) topic: String,
     pub(crate) batches: Vec<Bytes>,
     pub(crate) log_start: Offset,
     pub(crate) next: Offset,
@@ -77,7 +76,7 @@ impl Node {
             .map(|_| {
                 self.last_group += 1;
                 let shard = (self.last_group % u64::from(self.shards)) as u16;
-                let group = Group { shard, topic: name.to_string(), ..Group::default() };
+                let group = Group { shard, ..Group::default() };
                 self.groups.insert(GroupId(self.last_group), group);
                 GroupId(self.last_group)
             })
@@ -388,7 +387,7 @@ impl Node {
                 out.extend_from_slice(bytes);
             }
         }
-        ended.iter().for_each(|handle| drop(subscriptions.remove(handle)));
+        subscriptions.retain(|handle, _| !ended.contains(handle));
     }
 }
 

@@ -400,7 +400,7 @@ fn random_life(seed: u64, permanent: bool, delivery_timeout: Duration) {
     });
     let mut world = World::new(ProducerEngine::new(settings, producer).unwrap(), node, seed);
     world.weather =
-        Weather { drop: dice.roll(200), refuse_connect: dice.roll(300), dribble: dice.roll(2) == 1 };
+        Weather { drop: dice.roll(100), refuse_connect: dice.roll(300), dribble: dice.roll(2) == 1 };
     let total = 150;
     let (mut sent, mut fates) = (0, Fates::new());
     world.until(|world| {

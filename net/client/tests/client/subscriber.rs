@@ -304,8 +304,12 @@ fn random_life(seed: u64) {
     let total = 200;
     let mut appended = vec![0; partitions as usize];
     let mut next = vec![0; partitions as usize];
+    let mut rounds = 0;
     world.until(|world| {
         let partition = dice.roll(partitions);
+        rounds += 1;
+        if rounds % 20_000 == 0 { eprintln!("{next:?} {appended:?} {:?} {}", world.weather.drop, world.connections); }
+        if rounds == 199_990 { eprintln!("{:#?}", world.engine); }
         let at = partition as usize;
         if appended[at] < total {
             let to = (appended[at] + 1 + dice.roll(20)).min(total);
@@ -330,6 +334,11 @@ fn random_life(seed: u64) {
         next.iter().all(|next| *next == total)
     });
     world.engine.step(world.now);
+}
+
+#[test]
+fn xx() {
+    random_life(6749113850868227850);
 }
 
 proptest! {

@@ -110,6 +110,8 @@ struct Homed {
     topic: Arc<str>,
     topic_id: TopicId,
     partition: PartitionNumber,
+    /// Where its batches in flight are. Never on two shards at once: their order would be anybody's guess.
+    shard: ShardId,
 }
 
 /// A producer without a machine.
@@ -242,7 +244,7 @@ impl ProducerEngine {
             let (topic, topic_id) = (topic.name.clone(), topic.id);
             let backoff = Backoff::new(self.session.settings());
             let line = Line::new(&self.settings, backoff, self.identity).map_err(Obstacle::Never)?;
-            self.lines.insert(group, Homed { line, topic, topic_id, partition: number });
+            self.lines.insert(group, Homed { line, topic, topic_id, partition: number, shard: ShardId(0) });
         }
         Ok(group)
     }
@@ -262,6 +264,7 @@ impl ProducerEngine {
         match notice {
             Notice::Up => self.schedule_all(now),
             Notice::Down(shard) => self.lost(shard, now),
+            Notice::Refused(error) => self.refuse_waiting(&error),
             Notice::Routes => self.check_homes(now),
             Notice::Appended { shard, correlation, result } => self.appended(shard, correlation, result, now),
             Notice::Answered { call, result } if self.identity_call == Some(call) => {
@@ -338,11 +341,13 @@ impl ProducerEngine {
             }
             // Whoever waits has a deadline of its own.
             Err(error) if is_passing(&error) => self.ask_identity(now),
-            Err(error) => {
-                while let Some(waiting) = self.waiting.pop_front() {
-                    self.refuse(waiting.tag, error.clone());
-                }
-            }
+            Err(error) => self.refuse_waiting(&error),
+        }
+    }
+
+    fn refuse_waiting(&mut self, error: &Error) {
+        while let Some(waiting) = self.waiting.pop_front() {
+            self.refuse(waiting.tag, error.clone());
         }
     }
 
@@ -444,6 +449,11 @@ impl ProducerEngine {
             self.session.routes().distrust();
             return false;
         };
+        if homed.shard != shard && homed.line.in_flight() > 0 {
+            // Their answers, or their loss, come first.
+            return false;
+        }
+        homed.shard = shard;
         let Some(connection) = self.session.link(shard, now) else { return false };
         if connection.outgoing().remaining() >= OUTGOING_BYTES_MAX {
             self.congested = true;

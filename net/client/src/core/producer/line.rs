@@ -266,6 +266,11 @@ impl Line {
         true
     }
 
+    /// Batches without an answer.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
     /// Whether the line stands still until it gets an identity other than this.
     pub(crate) fn wants_identity(&self) -> Option<Identity> {
         self.identity.filter(|_| self.needs_identity && self.fresh.is_none())

@@ -1,4 +1,4 @@
-//! The producer's core: records in, batches out, and each record's fate. A [`line::Line`] keeps one partition's
+//! The producer's core: records in, batches out, and each record's fate. A `Line` keeps one partition's
 //! batches in order; the engine routes lines over a session.
 
 mod engine;

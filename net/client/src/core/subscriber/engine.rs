@@ -247,6 +247,7 @@ impl SubscriberEngine {
         match notice {
             Notice::Up => self.schedule_all(now),
             Notice::Down(shard) => self.lost(shard, now),
+            Notice::Refused(error) => self.errors.push_back(error),
             Notice::Routes => self.check_homes(now),
             Notice::Reply { shard, correlation, body } => self.subscribed(shard, correlation, &body, now),
             Notice::Push { handle, push } => self.pushed(handle, push, now),

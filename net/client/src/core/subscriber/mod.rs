@@ -1,5 +1,5 @@
 //! The subscriber's core: which partitions are read from where, how much may be pushed, and the records that came. A
-//! [`part::Part`] is one partition's state; the engine routes parts over a session.
+//! `Part` is one partition's state; the engine routes parts over a session.
 
 mod engine;
 mod open;

@@ -145,6 +145,24 @@ fn a_node_that_is_not_there_is_told_when_the_time_is_up() {
 }
 
 #[test]
+fn who_is_no_node_is_told_at_once() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = std::io::Write::write_all(&mut stream, b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        }
+    });
+    let client = Client::new(&addr, settings());
+    assert_ne!(client.admin().unwrap().list_topics().unwrap_err().code, Code::Timeout);
+    let mut producer = client.producer(ProducerSettings::default()).unwrap();
+    assert_ne!(producer.send_and_wait("t", 0, None, None).unwrap_err().code, Code::Timeout);
+    let mut subscriber = client.subscriber(SubscriberSettings::default()).unwrap();
+    subscriber.add_topic("t");
+    assert_ne!(subscriber.next(None).unwrap_err().code, Code::Timeout);
+}
+
+#[test]
 fn a_subscriber_reads_all_shards_through_restarts() {
     let server = Server::start(Node::new(3).with_topic("t", 3));
     let settings = SubscriberSettings { name: Some("s".to_string()), ..SubscriberSettings::default() };
