@@ -282,13 +282,16 @@ impl<H: Host> Shard<H> {
     /// Lets go of stored records below a log start that has moved, in the background.
     fn log_start_moved(&self, partition: &Rc<Partition<H>>, to: Offset) {
         partition.log.move_log_start(to);
-        let (host, partition) = (self.host.clone(), partition.clone());
+        let (host, log, partition) = (self.host.clone(), self.log.clone(), partition.clone());
         // Nobody waits: what a crash leaves over is found and deleted at the next start.
         drop(self.host.spawn(async move {
-            if let Some(segments) = partition.log.segments()
-                && let Err(error) = segments.trim(&host, to).await
-            {
-                tracing::warn!(group = partition.group().0, %error, "trimmed segments are not deleted yet");
+            let Some(segments) = partition.log.segments() else { return };
+            let before = segments.segments();
+            match segments.trim(&host, to).await {
+                Ok(()) => log.note_deleted(before.saturating_sub(segments.segments())),
+                Err(error) => {
+                    tracing::warn!(group = partition.group().0, %error, "trimmed segments are not deleted yet");
+                }
             }
         }));
     }

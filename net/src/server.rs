@@ -133,6 +133,7 @@ pub(crate) fn status_json<H: Host>(shard: &Shard<H>) -> String {
         "shard": shard.id().0,
         "partitions": shard.partitions().len(),
         "journal": {
+            "capacity_bytes": log.journal_bytes(),
             "turns": journal.turns(),
             "live_files": journal.live_files(),
             "free_files": journal.free_files(),
@@ -143,6 +144,8 @@ pub(crate) fn status_json<H: Host>(shard: &Shard<H>) -> String {
         "spread_bytes": stats.spread_bytes,
         "checkpoints": stats.checkpoints,
         "journal_files_freed": stats.files_freed,
+        "segments_rolled": stats.segments_rolled,
+        "segments_deleted": stats.segments_deleted,
         "cached_bytes": stats.cached_bytes,
         "full": log.is_full(),
     })

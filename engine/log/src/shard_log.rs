@@ -93,6 +93,10 @@ pub struct LogStats {
     pub checkpoints: u64,
     /// Journal files freed.
     pub files_freed: u64,
+    /// Segments sealed.
+    pub segments_rolled: u64,
+    /// Segments deleted because the log start passed them.
+    pub segments_deleted: u64,
     /// Bytes of batches in memory.
     pub cached_bytes: usize,
 }
@@ -177,6 +181,16 @@ impl<H: Host> ShardLog<H> {
     /// What was done so far.
     pub fn stats(&self) -> LogStats {
         LogStats { cached_bytes: self.cached_bytes.get(), ..self.stats.get() }
+    }
+
+    /// Bytes of the journal's ring.
+    pub fn journal_bytes(&self) -> u64 {
+        self.spec.journal_file_bytes * self.spec.journal_files as u64
+    }
+
+    /// Counts segments that went because the log start passed them.
+    pub fn note_deleted(&self, segments: usize) {
+        self.bump(|stats| stats.segments_deleted += segments as u64);
     }
 
     /// True while users' records are refused for lack of space.
@@ -370,7 +384,10 @@ impl<H: Host> ShardLog<H> {
         let roll = events.roll_limits(log.group());
         match segments.spread(&self.host, force, roll).await {
             Ok(done) => {
-                self.bump(|stats| stats.spread_bytes += done.bytes);
+                self.bump(|stats| {
+                    stats.spread_bytes += done.bytes;
+                    stats.segments_rolled += done.sealed;
+                });
                 Ok(())
             }
             Err(error) if error.code == Code::DiskFull => {

@@ -84,7 +84,9 @@ fn everything_acked_survives_kill_9_under_load_in_order_and_once() {
     let addr = node.addr;
     node.ok(&["topic", "create", "load", "--partitions", &PARTITIONS.to_string()]);
     let settings = Settings { backoff_max: Duration::from_millis(100), ..Settings::default() };
-    let producer = Client::new(&addr.to_string(), settings).producer(ProducerSettings { idempotence: false, ..ProducerSettings::default() }).unwrap();
+    let producer = Client::new(&addr.to_string(), settings)
+        .producer(ProducerSettings { idempotence: false, ..ProducerSettings::default() })
+        .unwrap();
     let (acked, stop) = (AtomicU64::new(0), AtomicBool::new(false));
     let (total, node) = std::thread::scope(|scope| {
         let mut node = node;

@@ -426,7 +426,7 @@ fn random_life(seed: u64, permanent: bool, delivery_timeout: Duration) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_schedule_of_drops_and_passing_refusals_loses_doubles_or_reorders(seed in any::<u64>()) {

@@ -385,7 +385,6 @@ impl Line {
     pub(crate) fn lost(&mut self) {
         for batch in self.batches.iter_mut().filter(|batch| batch.in_flight.is_some()) {
             batch.in_flight = None;
-            batch.maybe_appended = true;
         }
         self.in_flight = 0;
         self.settling = false;
