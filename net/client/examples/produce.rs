@@ -1,4 +1,4 @@
-//! Writes lines from standard input to a topic: `produce 127.0.0.1:7600 my-topic`. The topic is created when there is
+//! Writes lines from standard input to a topic: `produce 127.0.0.1:9644 my-topic`. The topic is created when there is
 //! none.
 #![allow(clippy::print_stdout)]
 
@@ -9,7 +9,7 @@ use std::time::Duration;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
-    let addr = args.next().unwrap_or_else(|| "127.0.0.1:7600".to_string());
+    let addr = args.next().unwrap_or_else(|| "127.0.0.1:9644".to_string());
     let topic = args.next().unwrap_or_else(|| "example".to_string());
     let client = Client::new(&addr, Settings::default());
     match client.admin()?.create_topic(&topic, 1, &[]).await {

@@ -1,4 +1,4 @@
-//! Prints a topic's records as they come: `subscribe 127.0.0.1:7600 my-topic my-name`. With a name, it goes on where it
+//! Prints a topic's records as they come: `subscribe 127.0.0.1:9644 my-topic my-name`. With a name, it goes on where it
 //! was the last time.
 #![allow(clippy::print_stdout)]
 
@@ -8,7 +8,7 @@ use flumen_client::{Client, Settings, SubscriberSettings};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
-    let addr = args.next().unwrap_or_else(|| "127.0.0.1:7600".to_string());
+    let addr = args.next().unwrap_or_else(|| "127.0.0.1:9644".to_string());
     let topic = args.next().unwrap_or_else(|| "example".to_string());
     let name = args.next();
     let is_named = name.is_some();

@@ -18,7 +18,7 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> flumen_client::model::Result<()> {
-//! let client = Client::new("127.0.0.1:7600", Settings::default());
+//! let client = Client::new("127.0.0.1:9644", Settings::default());
 //! let producer = client.producer(ProducerSettings::default())?;
 //! let first = producer.send(NewRecord::to("orders").key("7").value("two apples"));
 //! let second = producer.send(NewRecord::to("orders").key("7").value("one pear"));

@@ -40,6 +40,15 @@ fn write(mut producer: Producer, acked: &AtomicU64, stop: &AtomicBool) -> u64 {
     next
 }
 
+/// Stops the writer however the test ends, so that a failure shows at once.
+struct StopAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Waits until so many are acked.
 fn wait_for(acked: &AtomicU64, wanted: u64) {
     while acked.load(Ordering::Acquire) < wanted {
@@ -83,14 +92,17 @@ fn everything_acked_survives_kill_9_under_load_in_order_and_once() {
     let node = Node::start(&data);
     let addr = node.addr;
     node.ok(&["topic", "create", "load", "--partitions", &PARTITIONS.to_string()]);
-    let settings = Settings { backoff_max: Duration::from_millis(100), ..Settings::default() };
-    let producer = Client::new(&addr.to_string(), settings)
-        .producer(ProducerSettings { idempotence: false, ..ProducerSettings::default() })
-        .unwrap();
+    let settings = Settings {
+        backoff_max: Duration::from_millis(100),
+        delivery_timeout: Duration::from_secs(60),
+        ..Settings::default()
+    };
+    let producer = Client::new(&addr.to_string(), settings).producer(ProducerSettings::default()).unwrap();
     let (acked, stop) = (AtomicU64::new(0), AtomicBool::new(false));
     let (total, node) = std::thread::scope(|scope| {
         let mut node = node;
         let writer = scope.spawn(|| write(producer, &acked, &stop));
+        let at_end = StopAtEnd(&stop);
         for round in 0..ROUNDS {
             let before = acked.load(Ordering::Acquire);
             wait_for(&acked, before + ACKS_A_ROUND + 37 * round);
@@ -106,7 +118,7 @@ fn everything_acked_survives_kill_9_under_load_in_order_and_once() {
             assert!(back.iter().copied().zip(wanted).all(|(got, wanted)| got == wanted), "round {round}");
             assert!(back.len() as u64 >= sure / PARTITIONS, "round {round}: {} of {sure}", back.len());
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(at_end);
         (writer.join().unwrap(), node)
     });
     assert!(total >= ROUNDS * ACKS_A_ROUND);

@@ -200,6 +200,27 @@ fn a_reader_that_stops_listening_is_no_error() {
 }
 
 #[test]
+fn a_reader_to_the_end_does_not_wait_for_ever_for_a_node_that_is_gone() {
+    let (directory, node) = node();
+    node.ok(&["topic", "create", "orders"]);
+    // More than a reader is sent ahead of what it has printed.
+    let file = directory.path().join("lines");
+    std::fs::write(&file, format!("{}\n", "x".repeat(60_000)).repeat(400)).unwrap();
+    node.ok(&["produce", "orders", "--file", file.to_str().unwrap()]);
+    let mut command = node.command(&["consume", "orders", "--from", "start", "--to-end"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    // Nobody reads on, so the reader's pipe is full and it stands still.
+    node.kill();
+    let rest = common::collect(out);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(69), "{}", said(&output));
+    assert!(rest.join().unwrap().lines().count() < 399, "the node was gone before the end");
+}
+
+#[test]
 fn trimmed_records_are_gone_and_a_subscription_is_told() {
     let (_directory, node) = node();
     node.ok(&["topic", "create", "orders"]);

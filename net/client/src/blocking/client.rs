@@ -13,7 +13,7 @@ use flumen_model::Result;
 /// use flumen_client::{ProducerSettings, Settings};
 ///
 /// # fn main() -> flumen_client::model::Result<()> {
-/// let client = Client::new("127.0.0.1:7600", Settings::default());
+/// let client = Client::new("127.0.0.1:9644", Settings::default());
 /// client.admin()?.create_topic("orders", 4, &[])?;
 /// let mut producer = client.producer(ProducerSettings::default())?;
 /// let offset = producer.send_and_wait("orders", 0, Some(b"key"), Some(b"value"))?;

@@ -24,7 +24,7 @@ use std::time::Duration;
 /// use flumen_client::wire::Acks;
 ///
 /// # fn run(batch: &[u8]) -> flumen_client::model::Result<()> {
-/// let mut connection = RawConnection::connect("127.0.0.1:7600", Some(ShardId(0)))?;
+/// let mut connection = RawConnection::connect("127.0.0.1:9644", Some(ShardId(0)))?;
 /// for _ in 0..16 {
 ///     connection.send_batch(GroupId(16), Acks::Quorum, batch)?;
 /// }

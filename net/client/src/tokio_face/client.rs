@@ -13,7 +13,7 @@ use flumen_model::Result;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> flumen_client::model::Result<()> {
-/// let client = Client::new("127.0.0.1:7600", Settings::default());
+/// let client = Client::new("127.0.0.1:9644", Settings::default());
 /// client.admin()?.create_topic("orders", 4, &[]).await?;
 ///
 /// let producer = client.producer(ProducerSettings::default())?;

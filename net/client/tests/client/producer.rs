@@ -402,6 +402,7 @@ fn random_life(seed: u64, permanent: bool, delivery_timeout: Duration) {
     world.weather =
         Weather { drop: dice.roll(100), refuse_connect: dice.roll(300), dribble: dice.roll(2) == 1 };
     let total = 150;
+    let moves = [3, 100][dice.roll(2) as usize];
     let (mut sent, mut fates) = (0, Fates::new());
     world.until(|world| {
         for _ in 0..dice.roll(8) {
@@ -410,7 +411,7 @@ fn random_life(seed: u64, permanent: bool, delivery_timeout: Duration) {
                 sent += 1;
             }
         }
-        if dice.roll(100) == 0 {
+        if dice.roll(moves) == 0 {
             let shards = u64::from(world.node.shards);
             let group = world.node.group_mut("t", dice.roll(partitions as u64) as usize);
             group.shard = dice.roll(shards) as u16;
@@ -426,7 +427,7 @@ fn random_life(seed: u64, permanent: bool, delivery_timeout: Duration) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_schedule_of_drops_and_passing_refusals_loses_doubles_or_reorders(seed in any::<u64>()) {

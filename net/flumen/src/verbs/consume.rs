@@ -22,6 +22,8 @@ use std::time::{Duration, Instant};
 const WAIT: Duration = Duration::from_millis(100);
 /// How often positions are kept: what is printed twice after a crash is at most what was printed in this time.
 const COMMIT_EVERY: Duration = Duration::from_millis(500);
+/// With an end in sight, silence for so long raises the question whether the node is still there.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// Records between two looks at the clock.
 const LOOK_EVERY_RECORDS: u64 = 256;
 const OUT_BYTES: usize = 64 * 1024;
@@ -37,6 +39,7 @@ enum End {
 /// A reading under way.
 struct Reading<'a, W: Write> {
     args: &'a ConsumeArgs,
+    server: SocketAddr,
     subscriber: Subscriber,
     format: Format,
     out: BufWriter<W>,
@@ -70,6 +73,7 @@ pub(crate) fn run(args: &ConsumeArgs, server: SocketAddr, form: Form) -> Result<
     next.retain(|number, _| args.partition.is_none_or(|only| only == *number));
     let mut reading = Reading {
         args,
+        server,
         subscriber: subscriber(args, &topic, server)?,
         format: if json { Format::Json } else { Format::Value },
         out: BufWriter::with_capacity(OUT_BYTES, io::stdout().lock()),
@@ -145,26 +149,23 @@ fn is_within(ends: &Positions, wanted: Offset) -> Result<()> {
 
 impl<W: Write> Reading<'_, W> {
     fn read(&mut self, stop: &AtomicBool) -> Result<End> {
+        let mut heard = None;
         loop {
             if stop.load(Ordering::Relaxed) || self.args.count.is_some_and(|count| self.printed >= count) {
                 return Ok(End::Done);
             }
             let record = match self.subscriber.next(Some(Duration::ZERO))? {
-                Some(record) => record,
-                None => {
-                    // Nothing more is here: what was printed should be seen before the wait.
-                    if self.args.to_end && self.is_at_end() {
-                        return Ok(End::Done);
-                    }
-                    if !self.flush_and_commit()? {
-                        return Ok(End::ReaderGone);
-                    }
-                    match self.subscriber.next(Some(WAIT))? {
-                        Some(record) => record,
-                        None => continue,
-                    }
-                }
+                Some(record) => Some(record),
+                None if self.args.to_end && self.is_at_end() => return Ok(End::Done),
+                // Nothing more is here: what was printed should be seen before the wait.
+                None if !self.flush_and_commit()? => return Ok(End::ReaderGone),
+                None => self.subscriber.next(Some(WAIT))?,
             };
+            let Some(record) = record else {
+                self.bear_silence(&mut heard)?;
+                continue;
+            };
+            heard = None;
             if !self.take(&record)? || (self.is_commit_looked_at() && !self.flush_and_commit()?) {
                 return Ok(End::ReaderGone);
             }
@@ -172,6 +173,17 @@ impl<W: Write> Reading<'_, W> {
                 return Ok(End::Done);
             }
         }
+    }
+
+    /// Nothing came for a while. Who follows a log waits for ever; who reads to its end wants to know when there is
+    /// no node to read from.
+    fn bear_silence(&self, since: &mut Option<Instant>) -> Result<()> {
+        let began = *since.get_or_insert_with(Instant::now);
+        if self.args.to_end && began.elapsed() >= SILENCE_MAX {
+            Ask::connect(self.server)?;
+            *since = None;
+        }
+        Ok(())
     }
 
     /// Prints a record. False when nobody reads any more.

@@ -3,7 +3,7 @@
 //!
 //! - a batch once sent stays in line until an answer settles it, even when its records' callers were told `Timeout`:
 //!   otherwise nobody would know which sequence comes next;
-//! - after a refusal nothing is sent before everything in flight is answered, then again from the head of the line;
+//! - what is sent next is always the first in line that is not in flight, so after a refusal it goes on from there;
 //! - a batch that is given up leaves a gap. Those behind it are renumbered, but only when it is certain that none of
 //!   them is appended under its old number; those that may be are sent once more under it first;
 //! - when it is not certain whether the given-up batch was appended, its number must not be used again: the line goes
@@ -16,9 +16,9 @@
 use crate::core::calls::{expired, is_passing};
 use crate::core::chance::{Backoff, Chance};
 use crate::core::moment::{Moment, earlier};
-use crate::core::producer::engine::RecordRef;
 use crate::core::producer::settings::ProducerSettings;
 use crate::core::producer::stamp::{ahead, restamp};
+use crate::core::producer::values::RecordRef;
 use bytes::Bytes;
 use flumen_model::batch::{BatchBuilder, Sequence};
 use flumen_model::limits::BATCH_BYTES_HARD_MAX;
@@ -86,8 +86,6 @@ pub(crate) struct Line {
     open_since: Moment,
     batches: VecDeque<Batch>,
     in_flight: usize,
-    /// A refusal came: wait until nothing is in flight.
-    settling: bool,
     not_before: Moment,
     backoff: Backoff,
     last_error: Option<Error>,
@@ -124,7 +122,6 @@ impl Line {
             open_since: Moment::default(),
             batches: VecDeque::new(),
             in_flight: 0,
-            settling: false,
             not_before: Moment::default(),
             backoff,
             last_error: None,
@@ -212,10 +209,9 @@ impl Line {
     }
 
     fn next_place(&mut self, now: Moment, next_batch: &mut u64) -> Option<usize> {
-        if now < self.not_before || (self.settling && self.in_flight > 0) {
+        if now < self.not_before {
             return None;
         }
-        self.settling = false;
         if self.gap {
             let unsettled = |batch: &Batch| batch.maybe_appended && batch.in_flight.is_none();
             if let Some(place) = self.batches.iter().position(unsettled) {
@@ -328,9 +324,8 @@ impl Line {
 
     fn refused_for_now(&mut self, place: usize, error: Error, now: Moment, chance: &mut Chance) {
         let batch = &mut self.batches[place];
-        // The node may refuse a repeat before it looks whether it is one.
+        // Its wait may have run out, or it was a repeat that was refused before anybody looked whether it is one.
         batch.maybe_appended = true;
-        self.settling = true;
         // One wait for all that are refused together.
         if self.not_before <= now {
             self.not_before = now.plus(self.backoff.wait(chance));
@@ -352,7 +347,6 @@ impl Line {
             self.needs_identity = true;
             return self.finish(place, Err(error));
         }
-        self.settling = true;
         self.gap |= place == 0;
         self.drop_told();
         None
@@ -385,9 +379,9 @@ impl Line {
     pub(crate) fn lost(&mut self) {
         for batch in self.batches.iter_mut().filter(|batch| batch.in_flight.is_some()) {
             batch.in_flight = None;
+            batch.maybe_appended = true;
         }
         self.in_flight = 0;
-        self.settling = false;
         if self.identity.is_none() {
             self.batches.retain(|batch| !batch.told);
         }

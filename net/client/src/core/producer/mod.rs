@@ -6,6 +6,8 @@ mod flushes;
 mod line;
 mod settings;
 mod stamp;
+mod values;
 
-pub use engine::{Done, ProducerEngine, RecordRef};
+pub use engine::ProducerEngine;
 pub use settings::ProducerSettings;
+pub use values::{Done, RecordRef};
