@@ -1,6 +1,7 @@
 //! A node on the simulated machine with a scripted client beside it, for the tests of this crate.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
+pub mod chance;
 pub mod raw;
 
 use bytes::{Buf, Bytes, BytesMut};
