@@ -116,7 +116,14 @@ impl Superblock {
         if layout.magic != MAGIC || layout.crc != crc32c::crc32c(&block[4..]) {
             return None;
         }
-        let name = layout.node_name.get(..usize::from(u16::from(layout.node_name_len))).unwrap_or_default();
+        let name_len = usize::from(u16::from(layout.node_name_len));
+        let name = layout.node_name.get(..name_len).filter(|name| name.len() <= NAME_BYTES_MAX);
+        let node_name = match name.and_then(|name| std::str::from_utf8(name).ok()) {
+            Some(name) => name.to_owned(),
+            // A newer format may keep something else there; it is refused by its versions.
+            None if u32::from(layout.reader_version_min) > FORMAT_VERSION => String::new(),
+            None => return None,
+        };
         Some(Superblock {
             sequence: layout.sequence.into(),
             format_version: layout.format_version.into(),
@@ -125,7 +132,7 @@ impl Superblock {
             features: layout.features.into(),
             directory_id: Uuid::from_bytes(layout.directory_id),
             cluster_id: Uuid::from_bytes(layout.cluster_id),
-            node_name: String::from_utf8_lossy(name).into_owned(),
+            node_name,
             shards: layout.shards.into(),
             journal_files: layout.journal_files.into(),
             journal_file_bytes: layout.journal_file_bytes.into(),

@@ -190,3 +190,17 @@ fn a_failed_write_is_an_error_and_leaves_the_copy_before() {
     world.crash(1);
     assert!((3..=4).contains(&sequence(&world)));
 }
+
+#[test]
+fn a_node_name_that_this_build_could_not_write_is_no_superblock() {
+    let name_at = LAYOUT_BYTES - 256;
+    for (len, first) in [(NAME_BYTES_MAX as u16 + 1, b'n'), (4, 0xff)] {
+        let mut block = [0; BLOCK_BYTES];
+        Superblock { node_name: "n".repeat(NAME_BYTES_MAX), ..sample() }.encode(&mut block);
+        block[name_at - 2..name_at].copy_from_slice(&len.to_le_bytes());
+        block[name_at] = first;
+        let crc = crc32c::crc32c(&block[4..]);
+        block[..4].copy_from_slice(&crc.to_le_bytes());
+        assert_eq!(Superblock::decode(&block), None, "length {len}");
+    }
+}
