@@ -165,6 +165,10 @@ pub trait Host: Clone + 'static {
     /// A zeroed aligned buffer of `len` bytes, a whole number of blocks.
     fn buf(&self, len: usize) -> Self::Buf;
 
+    /// Like [`Host::buf`], with any bytes in it, so for whoever fills all of it: else what was in that memory
+    /// before reaches the disk.
+    fn buf_to_fill(&self, len: usize) -> Self::Buf;
+
     /// Opens a direct file.
     fn open(&self, path: &Path, access: Access) -> impl Future<Output = io::Result<Self::File>> + 'static;
 

@@ -10,11 +10,12 @@ mod tests;
 
 use crate::config::NATIVE_PORT;
 use crate::exit;
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use flumen_bench::BenchArgs;
 use flumen_tuning::TuneArgs;
 use node::{CheckArgs, QuickstartArgs, RepairArgs, ShowConfigArgs, StartArgs};
 use records::{ConsumeArgs, ProduceArgs};
+use std::ffi::{OsStr, OsString};
 use std::net::{Ipv4Addr, SocketAddr};
 use topic::{SubscriptionCommand, TopicCommand};
 
@@ -77,9 +78,12 @@ pub(crate) enum Command {
     /// Look at this machine and measure its disk.
     Tune(TuneArgs),
     /// Measure this machine and the product on it, side by side.
-    // Its own --json and --server would hide the ones above, which mean the same for every verb: its report goes to
-    // --json-file, and whoever runs it hands it the node of --server.
-    #[command(mut_arg("json", |arg| arg.long("json-file")), mut_arg("server", |arg| arg.long("load").hide(true)))]
+    // Its own --json and --server would hide the ones above, which mean the same for every verb: `parse` reads
+    // `--json FILE` as --json-file, and whoever runs it hands it the node of --server.
+    #[command(
+        mut_arg("json", |arg| arg.long(REPORT).help("Write the report as JSON to this file; `--json FILE` is the same")),
+        mut_arg("server", |arg| arg.long("load").hide(true))
+    )]
     Bench(BenchArgs),
 }
 
@@ -87,5 +91,29 @@ pub(crate) enum Command {
 pub(crate) fn parse(
     args: impl IntoIterator<Item = impl Into<std::ffi::OsString> + Clone>,
 ) -> Result<Cli, clap::Error> {
-    Cli::try_parse_from(args)
+    Cli::try_parse_from(name_report(args.into_iter().map(Into::into).collect()))
+}
+
+/// The flag of `bench` for its report as JSON.
+const REPORT: &str = "json-file";
+
+/// In `bench`, a `--json` with a file is the report's file; without one it is the flag of every verb.
+fn name_report(mut args: Vec<OsString>) -> Vec<OsString> {
+    let Some(bench) = args.iter().skip(1).position(|arg| arg == "bench") else { return args };
+    for at in bench + 1..args.len() {
+        let Some(text) = args[at].to_str() else { continue };
+        let named = text.strip_prefix("--json=").map(|file| format!("--{REPORT}={file}"));
+        let file = args.get(at + 1).filter(|next| text == "--json" && is_file(next));
+        if let Some(named) = named.or(file.map(|_| format!("--{REPORT}"))) {
+            args[at] = named.into();
+        }
+    }
+    args
+}
+
+/// Whether an argument of `bench` is a file's name rather than a flag or one of its verbs.
+fn is_file(arg: &OsStr) -> bool {
+    let verbs = BenchArgs::augment_args(clap::Command::new("bench"));
+    !arg.as_encoded_bytes().starts_with(b"-")
+        && arg.to_str().is_none_or(|arg| verbs.find_subcommand(arg).is_none())
 }

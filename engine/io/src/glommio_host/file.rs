@@ -24,11 +24,9 @@ const ABANDONED_WAIT: Duration = Duration::from_millis(1);
 pub struct GlommioBuf(Rc<DmaBuffer>);
 
 impl GlommioBuf {
-    /// glommio's buffers come with what was in them before; other tenants' bytes must not reach the disk.
-    pub(super) fn zeroed(len: usize) -> GlommioBuf {
-        let mut buffer = glommio::allocate_dma_buffer(len);
-        buffer.as_bytes_mut().fill(0);
-        GlommioBuf(Rc::new(buffer))
+    /// With what was in that memory before.
+    pub(super) fn to_fill(len: usize) -> GlommioBuf {
+        GlommioBuf(Rc::new(glommio::allocate_dma_buffer(len)))
     }
 }
 

@@ -9,7 +9,7 @@ use super::machine::{DsyncMethod, GlommioConfig};
 use super::probe;
 use super::stream::{GlommioParts, GlommioStream};
 use crate::local::Notify;
-use crate::seam::{Access, Core, Host, Lock, Mono, PathKind, Space};
+use crate::seam::{Access, Buf, Core, Host, Lock, Mono, PathKind, Space};
 use flumen_model::limits::BLOCK_BYTES;
 use glommio::timer::Timer;
 use std::cell::Cell;
@@ -187,8 +187,14 @@ impl Host for GlommioHost {
     }
 
     fn buf(&self, len: usize) -> GlommioBuf {
+        let mut buf = self.buf_to_fill(len);
+        buf.bytes_mut().fill(0);
+        buf
+    }
+
+    fn buf_to_fill(&self, len: usize) -> GlommioBuf {
         assert!(len > 0 && len.is_multiple_of(BLOCK_BYTES), "buffers are whole blocks, not {len} bytes");
-        GlommioBuf::zeroed(len)
+        GlommioBuf::to_fill(len)
     }
 
     fn open(&self, path: &Path, access: Access) -> impl Future<Output = io::Result<GlommioFile>> + 'static {

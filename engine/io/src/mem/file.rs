@@ -20,8 +20,8 @@ const META_NANOS: u64 = 30_000;
 pub struct MemBuf(Vec<u8>);
 
 impl MemBuf {
-    pub(super) fn zeroed(len: usize) -> MemBuf {
-        MemBuf(vec![0; len])
+    pub(super) fn of(len: usize, byte: u8) -> MemBuf {
+        MemBuf(vec![byte; len])
     }
 }
 

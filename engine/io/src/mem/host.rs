@@ -22,6 +22,8 @@ use std::time::Duration;
 
 /// The wall clock of the first simulated boot: 2025-01-01.
 const WALL_START_MS: i64 = 1_735_689_600_000;
+/// What a buffer holds that the caller wanted to fill.
+const STALE_BYTE: u8 = 0xa5;
 /// Names are looked up and changed in about this time.
 const NAME_NANOS: u64 = 20_000;
 /// A flush takes about this time.
@@ -152,7 +154,12 @@ impl Host for MemHost {
 
     fn buf(&self, len: usize) -> MemBuf {
         assert!(len > 0 && len.is_multiple_of(BLOCK_BYTES), "buffers are whole blocks, not {len} bytes");
-        MemBuf::zeroed(len)
+        MemBuf::of(len, 0)
+    }
+
+    fn buf_to_fill(&self, len: usize) -> MemBuf {
+        assert!(len > 0 && len.is_multiple_of(BLOCK_BYTES), "buffers are whole blocks, not {len} bytes");
+        MemBuf::of(len, STALE_BYTE)
     }
 
     fn open(&self, path: &Path, access: Access) -> impl Future<Output = io::Result<MemFile>> + 'static {

@@ -24,7 +24,7 @@ impl GroupBuilder {
         self.frames_bytes + directory::frame_bytes(self.rows.len())
     }
 
-    /// Fills a zeroed buffer of the measured bytes, padded to whole blocks.
+    /// Fills a buffer of the measured bytes, padded to whole blocks: every byte of it, whatever was in there.
     pub(crate) fn fill(&self, buf: &mut [u8], frames: &[Frame], start: Lsn, seed: u32) {
         assert!(buf.len().is_multiple_of(BLOCK_BYTES), "writes are whole blocks");
         let write_bytes =
@@ -35,13 +35,16 @@ impl GroupBuilder {
             let out = &mut buf[place.at as usize..];
             out[payload.clone()].copy_from_slice(&frame.payload);
             put_header(out, frame, payload.end, place, seed);
-            place.at += frame::frame_bytes(frame.payload.len()) as u32;
+            let frame_bytes = frame::frame_bytes(frame.payload.len());
+            out[payload.end..frame_bytes].fill(0);
+            place.at += frame_bytes as u32;
         }
         debug_assert_eq!(place.at as usize, self.frames_bytes, "the measured frames");
         let out = &mut buf[place.at as usize..];
         let end = HEADER_BYTES + directory::payload_bytes(self.rows.len());
         directory::encode(&mut out[HEADER_BYTES..end], &self.rows, frames.len());
         put_header(out, &own(FrameKind::Directory), end, place, seed);
+        out[end..].fill(0);
     }
 }
 
@@ -60,5 +63,22 @@ pub(crate) fn own(kind: FrameKind) -> Frame {
         base_offset: 0,
         last_offset_delta: 0,
         payload: Bytes::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_of_what_was_in_the_buffer_before_gets_into_a_write() {
+        let frames: Vec<Frame> =
+            (0..12).map(|bytes| Frame { payload: vec![7; bytes].into(), ..own(FrameKind::Batch) }).collect();
+        let mut builder = GroupBuilder::default();
+        let bytes = builder.measure(&frames).next_multiple_of(BLOCK_BYTES);
+        let (mut clean, mut stale) = (vec![0; bytes], vec![0xa5; bytes]);
+        builder.fill(&mut clean, &frames, Lsn(8192), 3);
+        builder.fill(&mut stale, &frames, Lsn(8192), 3);
+        assert_eq!(clean, stale);
     }
 }

@@ -217,7 +217,7 @@ impl<H: Host> Journal<H> {
         let measured = desk.builder.measure(&desk.frames);
         let bytes = measured.next_multiple_of(BLOCK_BYTES);
         let target = self.state.borrow_mut().ring.place(bytes as u64);
-        let mut buf = self.host.buf(bytes);
+        let mut buf = self.host.buf_to_fill(bytes);
         desk.builder.fill(buf.bytes_mut(), &desk.frames, target.lsn, target.seed);
         let frames = desk.frames.len() as u64 - u64::from(mark);
         // The payloads are in the buffer: let go of them before the wait.

@@ -44,7 +44,7 @@ impl<H: Host> Segments<H> {
         let failed =
             |error: io::Error| Fault::new(&new, 0, format_args!("the index cannot be written ({error})"));
         let file = host.open(&new, Access::WRITE).await.map_err(failed)?;
-        let mut buf = host.buf(index.len());
+        let mut buf = host.buf_to_fill(index.len());
         buf.bytes_mut().copy_from_slice(&index);
         file.write_at(buf, 0, Durability::Volatile).await.0.map_err(failed)?;
         file.truncate(index.len() as u64).await.map_err(failed)?;

@@ -118,7 +118,7 @@ impl<H: Host> Segments<H> {
             Writer::Open(file) => file,
             Writer::Broken(what) => return self.give_up_active(host, &what, done).await,
         };
-        let mut buf = host.buf(whole);
+        let mut buf = host.buf_to_fill(whole);
         let tail = gather(&parts, buf.bytes_mut());
         next.take_blocks(self.spec.seed, buf.bytes(), tail);
         self.allocate(&file, base_offset, next.spread, roll.segment_bytes).await?;
@@ -171,7 +171,7 @@ impl<H: Host> Segments<H> {
             Writer::Broken(what) => tracing::error!(what, "the index of a segment is gone"),
         }
         if let Some(block) = seal.block {
-            let mut buf = host.buf(block.len());
+            let mut buf = host.buf_to_fill(block.len());
             buf.bytes_mut().copy_from_slice(&block);
             self.write(&file, buf, seal.position, base_offset, FileKind::Log).await?;
             done.bytes += block.len() as u64;
@@ -284,7 +284,7 @@ impl<H: Host> Segments<H> {
                 broken => return Ok(broken),
             },
         };
-        let mut buf = host.buf(write.blocks.len());
+        let mut buf = host.buf_to_fill(write.blocks.len());
         buf.bytes_mut().copy_from_slice(&write.blocks);
         self.write(&file, buf, write.position, base_offset, FileKind::Index).await?;
         Ok(Writer::Open(file))

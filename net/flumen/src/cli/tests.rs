@@ -77,6 +77,23 @@ fn bench_keeps_its_own_files_apart_from_json_and_server() {
 }
 
 #[test]
+fn json_with_a_file_is_the_report_of_a_bench_and_without_one_the_way_it_is_printed() {
+    let report = |line: &str| {
+        let cli = parsed(line);
+        let Command::Bench(bench) = cli.command else { panic!("not bench") };
+        (bench.common.json, cli.json)
+    };
+    let file = Some(std::path::PathBuf::from("r.json"));
+    assert_eq!(report("flumen bench ack --json r.json --html r.html"), (file.clone(), false));
+    assert_eq!(report("flumen bench --json=r.json ack"), (file.clone(), false));
+    assert_eq!(report("flumen bench --json r.json soak 5"), (file.clone(), false));
+    assert_eq!(report("flumen bench soak 5 --json r.json --json"), (file, true));
+    assert_eq!(report("flumen bench --json ack"), (None, true));
+    assert_eq!(report("flumen --json bench ack --rounds 3"), (None, true));
+    assert!(parsed("flumen --json consume bench").json);
+}
+
+#[test]
 fn produce_and_consume_have_safe_defaults() {
     let Command::Produce(produce) = parsed("flumen produce orders").command else { panic!("not produce") };
     assert_eq!((produce.acks, produce.compression), (Acks::Quorum, Compression::None));

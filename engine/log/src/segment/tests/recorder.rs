@@ -145,6 +145,9 @@ impl Host for Recorder {
     fn buf(&self, len: usize) -> MemBuf {
         self.inner.buf(len)
     }
+    fn buf_to_fill(&self, len: usize) -> MemBuf {
+        self.inner.buf_to_fill(len)
+    }
     fn create_dir_all(&self, path: &Path) -> impl Future<Output = io::Result<()>> + 'static {
         self.inner.create_dir_all(path)
     }
