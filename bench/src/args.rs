@@ -42,6 +42,9 @@ pub struct Common {
     /// The address of a running node to load; one is started when not given.
     #[arg(long, value_name = "ADDR", global = true)]
     pub server: Option<String>,
+    /// Only these parts, beside the floors and the part that the bench is about: `large,loopback`.
+    #[arg(long, value_name = "PARTS", value_delimiter = ',', global = true)]
+    pub only: Vec<String>,
     /// Which host to measure: the one that nodes use when not given.
     #[arg(long, value_name = "NAME", global = true)]
     pub host: Option<String>,

@@ -38,6 +38,25 @@ pub struct Plan {
     pub limits: Vec<Limit>,
 }
 
+impl Plan {
+    /// Drops the parts that were not asked for; no names ask for all. What every document holds stays.
+    fn keep_only(&mut self, names: &[String]) -> Result<()> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        if let Some(unknown) = names.iter().find(|name| self.parts.iter().all(|part| part.name() != **name)) {
+            let parts = self.parts.iter().map(|part| part.name()).collect::<Vec<_>>().join(", ");
+            let text = format!("bench {} has no part '{unknown}'; there are: {parts}", self.bench);
+            return Err(Error::new(Code::InvalidSetting, text));
+        }
+        let always = [&self.result, &self.floor, &self.host_floor];
+        self.parts.retain(|part| {
+            names.iter().any(|name| name == part.name()) || always.iter().any(|name| *name == part.name())
+        });
+        Ok(())
+    }
+}
+
 /// The ground of a run: the stage, the chosen host, the machine's facts.
 pub struct Ground {
     /// Where the parts play.
@@ -79,6 +98,7 @@ fn choose(hosts: &[HostEntry], wanted: Option<&str>) -> Result<HostEntry> {
 /// Runs a plan and writes its document.
 pub fn execute(mut plan: Plan, ground: &Ground, common: &Common) -> Result<Document> {
     let rounds = usize::from(common.rounds);
+    plan.keep_only(&common.only)?;
     let progress = Progress::new(plan.parts.len(), rounds, common.json_only);
     let mut begun = 0;
     let all = run_rounds(&mut plan.parts, rounds, common.seconds, |round, name| {

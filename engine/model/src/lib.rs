@@ -4,6 +4,7 @@
 
 pub mod batch;
 mod compression;
+pub mod copy;
 pub mod error;
 #[doc(hidden)]
 pub mod fuzz_targets;

@@ -5,9 +5,11 @@ use super::blocking::{self, blocking};
 use super::host::GlommioHost;
 use super::io_error;
 use super::machine::DsyncMethod;
+use super::pool::Pool;
 use crate::check;
 use crate::seam::{Access, Buf, Durability, File};
 use bytes::Bytes;
+use flumen_model::copy;
 use glommio::io::{DmaBuffer, DmaFile, OpenOptions};
 use std::future::Future;
 use std::io;
@@ -20,25 +22,41 @@ const MODE: libc::mode_t = 0o640;
 /// How often an abandoned write is looked at.
 const ABANDONED_WAIT: Duration = Duration::from_millis(1);
 
-/// An aligned buffer, from the executor's registered memory while that lasts. One owner outside of writes.
-pub struct GlommioBuf(Rc<DmaBuffer>);
+/// An aligned buffer, from the core's pool. One owner outside of writes.
+pub struct GlommioBuf {
+    /// There until the drop.
+    buffer: Option<Rc<DmaBuffer>>,
+    pool: Rc<Pool>,
+}
 
 impl GlommioBuf {
     /// With what was in that memory before.
-    pub(super) fn to_fill(len: usize) -> GlommioBuf {
-        GlommioBuf(Rc::new(glommio::allocate_dma_buffer(len)))
+    pub(super) fn to_fill(pool: &Rc<Pool>, len: usize) -> GlommioBuf {
+        GlommioBuf { buffer: Some(Rc::new(pool.take(len))), pool: Rc::clone(pool) }
+    }
+
+    fn shared(&self) -> &Rc<DmaBuffer> {
+        self.buffer.as_ref().expect("it goes with the drop only")
+    }
+}
+
+impl Drop for GlommioBuf {
+    fn drop(&mut self) {
+        // One that the kernel still uses has other owners: it is freed with the last of them.
+        if let Some(buffer) = self.buffer.take().and_then(Rc::into_inner) {
+            self.pool.give(buffer);
+        }
     }
 }
 
 impl Buf for GlommioBuf {
     fn bytes(&self) -> &[u8] {
-        self.0.as_bytes()
+        self.shared().as_bytes()
     }
 
     fn bytes_mut(&mut self) -> &mut [u8] {
-        Rc::get_mut(&mut self.0)
-            .expect("a buffer is given back when the kernel is done with it")
-            .as_bytes_mut()
+        let buffer = self.buffer.as_mut().expect("it goes with the drop only");
+        Rc::get_mut(buffer).expect("a buffer is given back when the kernel is done with it").as_bytes_mut()
     }
 }
 
@@ -98,7 +116,7 @@ impl Open {
     async fn read(&self, position: u64, len: usize) -> io::Result<Bytes> {
         let first = self.plain.read_at_aligned(position, len).await.map_err(io_error)?;
         if first.len() == len || position + first.len() as u64 >= self.size()? {
-            return Ok(Bytes::copy_from_slice(&first));
+            return Ok(copy::copied(&first));
         }
         let mut all = first.to_vec();
         while all.len() < len {
@@ -159,11 +177,11 @@ impl File for GlommioFile {
     ) -> impl Future<Output = (io::Result<()>, GlommioBuf)> + 'static {
         let file = Rc::clone(&self.0);
         async move {
-            if let Err(e) = check::write(file.access, position, buf.0.len(), durability) {
+            if let Err(e) = check::write(file.access, position, buf.bytes().len(), durability) {
                 return (Err(e), buf);
             }
-            let mut abandoned = Abandoned { file, buffer: Rc::clone(&buf.0), done: false };
-            let result = abandoned.file.write(Rc::clone(&buf.0), position, durability).await;
+            let mut abandoned = Abandoned { file, buffer: Rc::clone(buf.shared()), done: false };
+            let result = abandoned.file.write(Rc::clone(buf.shared()), position, durability).await;
             abandoned.done = true;
             (result, buf)
         }

@@ -6,6 +6,7 @@ use super::channel::{GlommioReceiver, GlommioRxHalf, GlommioSender, GlommioTxHal
 use super::file::{self, GlommioBuf, GlommioFile};
 use super::listener::GlommioListener;
 use super::machine::{DsyncMethod, GlommioConfig};
+use super::pool::Pool;
 use super::probe;
 use super::stream::{GlommioParts, GlommioStream};
 use crate::local::Notify;
@@ -32,6 +33,7 @@ struct Inner {
     dsync: DsyncMethod,
     own_tasks: Cell<usize>,
     own_task_ended: Notify,
+    pool: Rc<Pool>,
 }
 
 /// The host of a real core.
@@ -46,6 +48,7 @@ impl GlommioHost {
             dsync: config.dsync,
             own_tasks: Cell::new(0),
             own_task_ended: Notify::new(),
+            pool: Rc::default(),
         }))
     }
 
@@ -194,7 +197,7 @@ impl Host for GlommioHost {
 
     fn buf_to_fill(&self, len: usize) -> GlommioBuf {
         assert!(len > 0 && len.is_multiple_of(BLOCK_BYTES), "buffers are whole blocks, not {len} bytes");
-        GlommioBuf::to_fill(len)
+        GlommioBuf::to_fill(&self.0.pool, len)
     }
 
     fn open(&self, path: &Path, access: Access) -> impl Future<Output = io::Result<GlommioFile>> + 'static {

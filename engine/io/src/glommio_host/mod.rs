@@ -7,6 +7,7 @@ mod file;
 mod host;
 mod listener;
 mod machine;
+mod pool;
 mod preflight;
 mod probe;
 mod stream;

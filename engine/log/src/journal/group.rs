@@ -2,6 +2,7 @@
 //! payload copied once. Pure.
 
 use bytes::Bytes;
+use flumen_model::copy::copy;
 use flumen_model::limits::BLOCK_BYTES;
 use flumen_model::{GroupId, Lsn};
 
@@ -33,7 +34,7 @@ impl GroupBuilder {
         for frame in frames {
             let payload = HEADER_BYTES..HEADER_BYTES + frame.payload.len();
             let out = &mut buf[place.at as usize..];
-            out[payload.clone()].copy_from_slice(&frame.payload);
+            copy(&mut out[payload.clone()], &frame.payload);
             put_header(out, frame, payload.end, place, seed);
             let frame_bytes = frame::frame_bytes(frame.payload.len());
             out[payload.end..frame_bytes].fill(0);

@@ -14,6 +14,8 @@ pub(crate) struct Queue {
     urgent: usize,
     /// What the appends would cost, were each written alone.
     cost: u64,
+    /// Bytes of the appends' frames.
+    bytes: usize,
     /// The number of the newest append.
     newest: u64,
 }
@@ -61,6 +63,7 @@ impl Queue {
         assert!(bytes <= bytes_max, "an append of {bytes} bytes is over the limit of {bytes_max}");
         self.urgent += usize::from(!lazy);
         self.cost += spec::cost(append.bytes, append.rows);
+        self.bytes += append.bytes;
         self.appends.push_back(append);
         self.newest += 1;
         self.newest
@@ -105,6 +108,7 @@ impl Queue {
         for append in self.appends.drain(..appends) {
             self.urgent -= usize::from(!append.lazy);
             self.cost -= spec::cost(append.bytes, append.rows);
+            self.bytes -= append.bytes;
         }
         Some(Taken { up_to: self.newest - self.appends.len() as u64, appends: appends as u64 })
     }
@@ -112,6 +116,13 @@ impl Queue {
     /// Whether an append waits that wants a write.
     pub(crate) fn is_urgent(&self) -> bool {
         self.urgent > 0
+    }
+
+    /// Whether what waits fills a write of so many bytes, or nearly: another append of the size of those that wait
+    /// would not fit.
+    pub(crate) fn fills(&self, bytes: usize) -> bool {
+        let mean = self.bytes / self.appends.len().max(1);
+        self.urgent > 0 && self.bytes + mean > bytes
     }
 
     /// Whether nothing waits.

@@ -1,6 +1,6 @@
 //! The journal at work: appends gather while a write is in flight; when it completes, the next write takes what
-//! gathered. One write at a time, no timer on the way of an append, no retry: after a failed write nothing is
-//! ever acked again.
+//! gathered. A full write is built while the one before it is in flight. One write at a time, no timer on the way
+//! of an append, no retry: after a failed write nothing is ever acked again.
 
 use flumen_io::{Access, Buf, Durability, File, Host};
 use flumen_model::limits::BLOCK_BYTES;
@@ -8,7 +8,7 @@ use flumen_model::{Code, Error, Lsn, Result};
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 
 use super::file::{COPIES, FileHeader};
 use super::frame::{self, Frame, FrameKind};
@@ -55,6 +55,8 @@ struct State {
     stats: Stats,
     /// Wakes the writer.
     waker: Option<Waker>,
+    /// A write is in flight: the writer is woken once a full one has gathered behind it.
+    writing: bool,
     /// Something was written since the last mark.
     unmarked: bool,
     running: bool,
@@ -78,6 +80,17 @@ struct Desk {
     frames: Vec<Frame>,
 }
 
+/// A write that is built and has its place.
+struct Built<B> {
+    buf: B,
+    target: Target,
+    /// Bytes before padding.
+    measured: usize,
+    frames: u64,
+    taken: Taken,
+    mark: bool,
+}
+
 impl<H: Host> Journal<H> {
     /// Opens a scanned journal and begins a fresh file: nothing is ever written behind what a crash left.
     ///
@@ -96,6 +109,7 @@ impl<H: Host> Journal<H> {
             ring: Ring::of_report(report, &spec),
             stats: Stats::default(),
             waker: None,
+            writing: false,
             unmarked: false,
             running: false,
             closing: false,
@@ -129,8 +143,8 @@ impl<H: Host> Journal<H> {
             return Ticket { seq: state.queue.skip() };
         }
         let seq = state.queue.push(frames, lazy, self.spec.append_bytes_max);
-        if let Some(waker) = state.waker.take() {
-            waker.wake();
+        if !state.writing || state.queue.fills(self.spec.write_group_bytes_max) {
+            state.wake();
         }
         Ticket { seq }
     }
@@ -153,31 +167,35 @@ impl<H: Host> Journal<H> {
     pub async fn run_writer(&self, mut on_durable: impl FnMut(Durable)) -> Result<()> {
         let _running = Running::new(&self.state);
         let mut desk = Desk::default();
+        let mut ready = None;
         loop {
             if let Some(error) = &self.state.borrow().failed {
                 return Err(error.clone());
             }
-            let mark = match self.next_work().await {
-                Work::Write => false,
-                Work::Mark => true,
-                Work::Wait => continue,
-                Work::Stop => break,
+            let written = match ready.take() {
+                Some(built) => self.write(built, &mut desk, &mut on_durable).await,
+                None => match self.next_work().await {
+                    Work::Write => self.write_next(&mut desk, false, &mut on_durable).await,
+                    Work::Mark => self.write_next(&mut desk, true, &mut on_durable).await,
+                    Work::Wait => continue,
+                    Work::Stop => return Ok(()),
+                },
             };
-            if let Err(error) = self.write(&mut desk, mark, &mut on_durable).await {
-                self.fail(error.clone());
-                return Err(error);
+            match written {
+                Ok(next) => ready = next,
+                Err(error) => {
+                    self.fail(error.clone());
+                    return Err(error);
+                }
             }
         }
-        Ok(())
     }
 
     /// Asks the writer to write what is queued, with a mark behind it, and to stop.
     pub fn close(&self) {
         let mut state = self.state.borrow_mut();
         state.closing = true;
-        if let Some(waker) = state.waker.take() {
-            waker.wake();
-        }
+        state.wake();
     }
 
     /// What to do, waiting for it when there is nothing.
@@ -202,15 +220,26 @@ impl<H: Host> Journal<H> {
     }
 
     /// One write of what is queued, with a mark when asked.
-    async fn write(&self, desk: &mut Desk, mark: bool, on_durable: &mut impl FnMut(Durable)) -> Result<()> {
-        desk.frames.clear();
-        let taken = match self.take(desk, mark) {
-            Some(taken) => taken,
+    async fn write_next(
+        &self,
+        desk: &mut Desk,
+        mark: bool,
+        on_durable: &mut impl FnMut(Durable),
+    ) -> Result<Option<Built<H::Buf>>> {
+        let built = match self.build(desk, mark) {
+            Some(built) => built,
             None => {
                 self.begin_file().await?;
-                self.take(desk, mark).expect("a fresh file holds the largest append")
+                self.build(desk, mark).expect("a fresh file holds the largest append")
             }
         };
+        self.write(built, desk, on_durable).await
+    }
+
+    /// Builds the next write of what is queued; none when the file has no room for it.
+    fn build(&self, desk: &mut Desk, mark: bool) -> Option<Built<H::Buf>> {
+        desk.frames.clear();
+        let taken = self.take(desk, mark)?;
         if mark {
             desk.frames.push(group::own(FrameKind::Mark));
         }
@@ -222,11 +251,45 @@ impl<H: Host> Journal<H> {
         let frames = desk.frames.len() as u64 - u64::from(mark);
         // The payloads are in the buffer: let go of them before the wait.
         desk.frames.clear();
-        let (result, _) = self.file(target.slot).write_at(buf, target.place, Durability::Durable).await;
+        Some(Built { buf, target, measured, frames, taken, mark })
+    }
+
+    /// Writes, and reports what is durable. Returns the next write when a full one has gathered meanwhile.
+    async fn write(
+        &self,
+        built: Built<H::Buf>,
+        desk: &mut Desk,
+        on_durable: &mut impl FnMut(Durable),
+    ) -> Result<Option<Built<H::Buf>>> {
+        let Built { buf, target, measured, frames, taken, mark } = built;
+        let bytes = buf.bytes().len();
+        let mut write = pin!(self.file(target.slot).write_at(buf, target.place, Durability::Durable));
+        let mut next = None;
+        let (result, _) = poll_fn(|cx| {
+            let written = write.as_mut().poll(cx);
+            if written.is_pending() && next.is_none() {
+                next = self.build_full(desk, cx);
+            }
+            written
+        })
+        .await;
+        self.state.borrow_mut().writing = false;
         result.map_err(|error| scan::failed(&self.spec, target.slot, "written", &error))?;
         self.count(bytes, measured, frames, taken, mark);
         self.report(target, bytes, taken, on_durable);
-        Ok(())
+        Ok(next)
+    }
+
+    /// Builds the next write when a full one has gathered; else asks to be woken then.
+    fn build_full(&self, desk: &mut Desk, cx: &mut Context<'_>) -> Option<Built<H::Buf>> {
+        let fills = self.state.borrow().queue.fills(self.spec.write_group_bytes_max);
+        if fills && let Some(built) = self.build(desk, false) {
+            return Some(built);
+        }
+        let state = &mut *self.state.borrow_mut();
+        state.writing = true;
+        state.waker = (!fills).then(|| cx.waker().clone());
+        None
     }
 
     fn take(&self, desk: &mut Desk, mark: bool) -> Option<Taken> {
@@ -375,6 +438,12 @@ impl<H: Host> Journal<H> {
 }
 
 impl State {
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
     /// Whether an idle journal must write a mark: something was written since the last, or lazy appends wait.
     fn wants_mark(&self) -> bool {
         self.unmarked || !self.queue.is_empty()
