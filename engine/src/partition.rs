@@ -127,10 +127,20 @@ impl<H: Host> Partition<H> {
         self.log.damaged()
     }
 
-    /// Readers see records below this offset: what is committed and not damaged.
+    /// Readers see records below this offset: what is committed and not damaged. Never below the log start.
     pub fn high_watermark(&self) -> Offset {
         let committed = self.log.high_watermark();
-        self.damaged().map_or(committed, |damaged| committed.min(damaged.from))
+        self.damaged().map_or(committed, |damaged| committed.min(damaged.from).max(self.log_start()))
+    }
+
+    /// Notes that stored records from an offset on cannot be served: from now on it is read-only up to there. What
+    /// is in flight is still acked when it is durable. True when that is news; durable with the next checkpoint.
+    pub(crate) fn note_rot(&self, from: Offset) -> bool {
+        let is_news = self.log.note_rot(from);
+        if is_news {
+            self.wake_watchers();
+        }
+        is_news
     }
 
     /// Records below are deleted.
@@ -292,7 +302,7 @@ impl<H: Host> Partition<H> {
     pub(crate) fn propose_command(&self, command: Bytes) -> Result<()> {
         self.check_open()?;
         let mut driver = self.driver.borrow_mut();
-        let driver = driver.as_mut().ok_or_else(|| {
+        let driver = driver.as_mut().filter(|_| self.damaged().is_none()).ok_or_else(|| {
             Error::new(
                 Code::Corrupt,
                 "acked records are damaged: the partition is read-only; see `flumen check`",
@@ -386,19 +396,20 @@ impl<H: Host> Partition<H> {
     pub fn check_readable(&self, from: Offset) -> Result<()> {
         self.check_open()?;
         let (start, end) = (self.log_start(), self.high_watermark());
+        // Whoever had read further before the damage was found is told of it too, not sent back to the start.
+        if let Some(damaged) = self.damaged().filter(|damaged| from >= damaged.from.max(start)) {
+            return Err(Error::new(
+                Code::Corrupt,
+                format!("records from offset {} on are damaged; see `flumen check`", damaged.from),
+            ));
+        }
         if from < start || from > end {
             return Err(Error::new(
                 Code::OffsetOutOfRange,
                 format!("offset {from} is outside of {start} to {end}: read from the start or the end"),
             ));
         }
-        match self.damaged() {
-            Some(damaged) if from >= damaged.from => Err(Error::new(
-                Code::Corrupt,
-                format!("records from offset {} on are damaged; see `flumen check`", damaged.from),
-            )),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     /// Reads from memory without waiting: clones of whole batches, at most `bytes_max` but at least one.
@@ -412,7 +423,12 @@ impl<H: Host> Partition<H> {
             return Ok(TailRead::AtEnd);
         }
         let segments = self.log.segments().expect("a partition with records has segments");
-        Ok(if segments.cached(from, end, bytes_max, out) { TailRead::Hit } else { TailRead::OnDisk })
+        match segments.cached(from, end, bytes_max, out) {
+            // Where the last records were given up, there is nothing although the end lies further on.
+            true if out.is_empty() => Ok(TailRead::AtEnd),
+            true => Ok(TailRead::Hit),
+            false => Ok(TailRead::OnDisk),
+        }
     }
 }
 

@@ -70,11 +70,21 @@ struct Pending {
 struct Slot {
     producer: ProducerId,
     memory: Memory,
+    /// What it was judged by when it was forgotten while it had batches in flight, and what was committed since. It
+    /// goes with the last of them, and is on no snapshot.
+    aside: Option<Box<Memory>>,
     /// The number of its newest batch in flight.
     newest_pending: u64,
     /// Neighbours in the order of last use; only producers with memory stand in it.
     newer: usize,
     older: usize,
+}
+
+impl Slot {
+    /// What is committed of it, as far as anybody here knows.
+    fn judged_by(&self) -> &Memory {
+        self.aside.as_deref().unwrap_or(&self.memory)
+    }
 }
 
 /// The end of the order of last use.
@@ -167,6 +177,7 @@ impl Producers {
             let slot = &mut self.slots[pending.slot];
             if slot.newest_pending == number {
                 slot.newest_pending = NONE;
+                slot.aside = None;
             }
             self.remember(pending.slot, pending.epoch, pending.batch);
         }
@@ -184,6 +195,9 @@ impl Producers {
             let left = pending.previous != NONE && pending.previous >= self.queue_first;
             let slot = &mut self.slots[pending.slot];
             slot.newest_pending = if left { pending.previous } else { NONE };
+            if !left {
+                slot.aside = None;
+            }
             self.drop_if_empty(pending.slot);
         }
         self.give_room_back();
@@ -232,7 +246,10 @@ impl Producers {
     fn end_of(&self, slot: &Slot) -> (i16, i32) {
         match self.pending(slot.newest_pending) {
             Some(pending) => (pending.epoch, pending.batch.next_sequence()),
-            None => (slot.memory.epoch(), slot.memory.newest().map_or(0, KeptBatch::next_sequence)),
+            None => {
+                let memory = slot.judged_by();
+                (memory.epoch(), memory.newest().map_or(0, KeptBatch::next_sequence))
+            }
         }
     }
 
@@ -251,8 +268,9 @@ impl Producers {
     fn original(&self, slot: &Slot, sequence: &BatchSequence) -> Option<Check> {
         let pending =
             self.pendings(slot, sequence.epoch).map(|pending| (&pending.batch, Some(pending.index)));
-        let of_epoch = slot.memory.epoch() == sequence.epoch;
-        let committed = slot.memory.batches().iter().rev().filter(|_| of_epoch).map(|batch| (batch, None));
+        let memory = slot.judged_by();
+        let of_epoch = memory.epoch() == sequence.epoch;
+        let committed = memory.batches().iter().rev().filter(|_| of_epoch).map(|batch| (batch, None));
         pending
             .chain(committed)
             .take(PRODUCER_BATCHES_KEPT)
@@ -269,7 +287,7 @@ impl Producers {
     fn refusal(&self, slot: &Slot, sequence: &BatchSequence, next_sequence: i32) -> Error {
         let in_flight = self.pendings(slot, sequence.epoch).take(PRODUCER_BATCHES_KEPT).count();
         let BatchSequence { producer, epoch, base_sequence, .. } = sequence;
-        if slot.memory.was_before(sequence, PRODUCER_BATCHES_KEPT - in_flight) {
+        if slot.judged_by().was_before(sequence, PRODUCER_BATCHES_KEPT - in_flight) {
             let message = format!(
                 "producer {producer} repeats sequence {base_sequence} of epoch {epoch}: it was appended long ago, its \
                  offset is no longer remembered"
@@ -289,6 +307,7 @@ impl Producers {
             slots.insert(Slot {
                 producer,
                 memory: Memory::NONE,
+                aside: None,
                 newest_pending: NONE,
                 newer: END,
                 older: END,
@@ -303,14 +322,25 @@ impl Producers {
         if self.slots[key].memory.is_known() {
             self.unlink(key);
         }
-        self.slots[key].memory.remember(epoch, batch);
+        let slot = &mut self.slots[key];
+        slot.aside.iter_mut().for_each(|aside| aside.remember(epoch, batch));
+        slot.memory.remember(epoch, batch);
         self.link_newest(key);
         if self.known > self.producers_max {
-            let oldest = self.oldest;
-            self.unlink(oldest);
-            self.slots[oldest].memory = Memory::NONE;
-            self.drop_if_empty(oldest);
+            self.forget(self.oldest);
         }
+    }
+
+    /// Forgets what is committed of a producer. While it has batches in flight it is still judged by it: its client
+    /// may repeat what came before them.
+    fn forget(&mut self, key: usize) {
+        self.unlink(key);
+        let slot = &mut self.slots[key];
+        let memory = std::mem::replace(&mut slot.memory, Memory::NONE);
+        if slot.newest_pending != NONE && slot.aside.is_none() {
+            slot.aside = Some(Box::new(memory));
+        }
+        self.drop_if_empty(key);
     }
 
     fn drop_if_empty(&mut self, key: usize) {

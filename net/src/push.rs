@@ -11,10 +11,15 @@ use flumen_wire::{PushHead, SubscribeReply, SubscribeRequest, encode_push_end, e
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-/// What one push carries at most, so that many subscriptions share a connection fairly. One batch always fits.
+/// What one push from memory carries at most, so that many subscriptions share a connection fairly. One batch
+/// always fits.
 const PUSH_BYTES_MAX: usize = 1024 * 1024;
+/// What one read from disk pushes at most, in many pushes: long, since the device is idle between two.
+const DISK_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 struct Subscription<H: Host> {
+    /// Tells it from one that had the handle before.
+    serial: u64,
     partition: Rc<Partition<H>>,
     next: Offset,
     /// Bytes that may still be pushed. One batch may overdraw it.
@@ -28,11 +33,13 @@ struct Subscription<H: Host> {
 pub(crate) struct Subscriptions<H: Host> {
     by_handle: BTreeMap<u32, Subscription<H>>,
     ready: VecDeque<u32>,
+    /// Subscriptions that there ever were.
+    count: u64,
 }
 
 impl<H: Host> Default for Subscriptions<H> {
     fn default() -> Self {
-        Subscriptions { by_handle: BTreeMap::new(), ready: VecDeque::new() }
+        Subscriptions { by_handle: BTreeMap::new(), ready: VecDeque::new(), count: 0 }
     }
 }
 
@@ -52,11 +59,17 @@ impl<H: Host> Subscriptions<H> {
     pub(crate) fn is_empty(&self) -> bool {
         self.by_handle.is_empty()
     }
+
+    /// The subscription that a turn is of; none when it has ended meanwhile.
+    fn of(&mut self, turn: &Turn<H>) -> Option<&mut Subscription<H>> {
+        self.by_handle.get_mut(&turn.handle).filter(|one| one.serial == turn.serial)
+    }
 }
 
 /// What the next push needs.
 struct Turn<H: Host> {
     handle: u32,
+    serial: u64,
     partition: Rc<Partition<H>>,
     from: Offset,
     bytes_max: usize,
@@ -89,7 +102,9 @@ impl<H: Host> Connection<H> {
             high_watermark: partition.high_watermark(),
             log_start: partition.log_start(),
         };
+        subscriptions.count += 1;
         let one = Subscription {
+            serial: subscriptions.count,
             partition,
             next: request.offset,
             credit: i64::from(credit),
@@ -144,8 +159,11 @@ impl<H: Host> Connection<H> {
     }
 
     fn is_congested(&self) -> bool {
-        self.out(|out| out.bytes()) + self.pushing_bytes.get()
-            >= self.shard.limits().reply_bytes_per_connection_max
+        self.out(|out| out.bytes()) + self.pushing_bytes.get() >= self.push_bytes_max()
+    }
+
+    fn push_bytes_max(&self) -> usize {
+        self.shard.limits().reply_bytes_per_connection_max
     }
 
     fn next_turn(&self) -> Option<Turn<H>> {
@@ -157,9 +175,10 @@ impl<H: Host> Connection<H> {
             if one.credit > 0 && !one.reading {
                 return Some(Turn {
                     handle,
+                    serial: one.serial,
                     partition: one.partition.clone(),
                     from: one.next,
-                    bytes_max: usize::try_from(one.credit).unwrap_or(0).min(PUSH_BYTES_MAX),
+                    bytes_max: usize::try_from(one.credit).unwrap_or(0).min(DISK_BYTES_MAX),
                 });
             }
         }
@@ -167,52 +186,57 @@ impl<H: Host> Connection<H> {
 
     fn take_turn(self: &Rc<Self>, turn: Turn<H>, slices: &mut Vec<Bytes>) {
         slices.clear();
-        match turn.partition.read_tail(turn.from, turn.bytes_max, slices) {
-            Ok(TailRead::Hit) => self.push(&turn, slices),
+        match turn.partition.read_tail(turn.from, turn.bytes_max.min(PUSH_BYTES_MAX), slices) {
+            Ok(TailRead::Hit) => {
+                self.push(&turn, slices);
+                self.again(turn.handle);
+            }
             Ok(TailRead::AtEnd) => {}
             Ok(TailRead::OnDisk) => self.push_from_disk(turn),
-            Err(error) => self.end(turn.handle, &error),
+            Err(error) => self.end(&turn, &error),
         }
     }
 
+    /// Pushes what is on disk, in a task of its own, as it comes from the device and while the client takes it.
     fn push_from_disk(self: &Rc<Self>, turn: Turn<H>) {
-        if let Some(one) = self.subscriptions.borrow_mut().by_handle.get_mut(&turn.handle) {
+        if let Some(one) = self.subscriptions.borrow_mut().of(&turn) {
             one.reading = true;
         }
-        self.pushing_bytes.set(self.pushing_bytes.get() + turn.bytes_max);
+        // What is in flight for this read and what waits for that, done before the client has room for it.
+        let ahead = turn.bytes_max.min(2 * self.shard.limits().read_bytes_in_flight_max);
+        self.pushing_bytes.set(self.pushing_bytes.get() + ahead);
         let this = self.clone();
         drop(self.shard.host().spawn(async move {
-            let read = this.shard.read(&turn.partition, turn.from, turn.bytes_max).await;
-            this.pushing_bytes.set(this.pushing_bytes.get() - turn.bytes_max);
+            let mut sink = async |runs: &mut Vec<Bytes>| {
+                while this.out(|out| out.bytes()) >= this.push_bytes_max() && !this.is_closed() {
+                    this.drained.notified().await;
+                }
+                !this.is_closed() && this.push(&turn, runs)
+            };
+            let read = this.shard.read_stored(&turn.partition, turn.from, turn.bytes_max, &mut sink).await;
+            this.pushing_bytes.set(this.pushing_bytes.get() - ahead);
             this.drained.notify_all();
-            if let Some(one) = this.subscriptions.borrow_mut().by_handle.get_mut(&turn.handle) {
+            if let Some(one) = this.subscriptions.borrow_mut().of(&turn) {
                 one.reading = false;
             }
             match read {
-                Ok(mut slices) => this.push(&turn, &mut slices),
-                Err(error) => this.end(turn.handle, &error),
+                Ok(()) => this.again(turn.handle),
+                Err(error) => this.end(&turn, &error),
             }
         }));
     }
 
-    /// Sends batches, moves the subscription behind them and queues it again.
-    fn push(self: &Rc<Self>, turn: &Turn<H>, slices: &mut Vec<Bytes>) {
+    /// Sends batches and moves the subscription behind them. False when it has ended, perhaps while the disk was
+    /// read: then nothing of it may leave any more.
+    fn push(&self, turn: &Turn<H>, slices: &mut Vec<Bytes>) -> bool {
         let bytes: usize = slices.iter().map(Bytes::len).sum();
         let next = slices.last().and_then(end_of);
         {
             let mut subscriptions = self.subscriptions.borrow_mut();
-            // It may have ended while the disk was read: then nothing of it may leave any more.
-            let Some(one) = subscriptions.by_handle.get_mut(&turn.handle) else { return };
-            if let Some(next) = next {
-                one.next = next;
-                one.credit -= bytes as i64;
-            }
-            if subscriptions.wake(turn.handle) {
-                self.pushable.notify_one();
-            }
-        }
-        if next.is_none() {
-            return;
+            let Some(one) = subscriptions.of(turn) else { return false };
+            let Some(next) = next else { return true };
+            one.next = next;
+            one.credit -= bytes as i64;
         }
         let partition = &turn.partition;
         let head = PushHead::new(partition.group(), partition.high_watermark(), partition.log_start());
@@ -220,11 +244,21 @@ impl<H: Host> Connection<H> {
             out.pack(|pack| encode_push_header(turn.handle, head, bytes, pack));
             slices.drain(..).for_each(|slice| out.slice(slice));
         });
+        true
     }
 
-    fn end(self: &Rc<Self>, handle: u32, error: &Error) {
-        self.unsubscribe(handle);
-        self.out(|out| out.pack(|pack| encode_push_end(handle, error, pack)));
+    /// Queues a subscription again: there may be more.
+    fn again(&self, handle: u32) {
+        if self.subscriptions.borrow_mut().wake(handle) {
+            self.pushable.notify_one();
+        }
+    }
+
+    fn end(self: &Rc<Self>, turn: &Turn<H>, error: &Error) {
+        if self.subscriptions.borrow_mut().of(turn).is_some() {
+            self.unsubscribe(turn.handle);
+            self.out(|out| out.pack(|pack| encode_push_end(turn.handle, error, pack)));
+        }
     }
 }
 

@@ -77,6 +77,20 @@ impl<H: Host> GroupLog<H> {
         self.state.borrow_mut().damaged = damaged;
     }
 
+    /// Notes that stored records from an offset on cannot be served; true when that is news. Durable with the next
+    /// checkpoint.
+    pub fn note_rot(&self, from: Offset) -> bool {
+        let mut state = self.state.borrow_mut();
+        let damaged = match state.damaged {
+            Some(known) if known.from <= from => return false,
+            // Where nothing is known behind the damage, that stays so.
+            Some(known) if known.to > known.from => Damaged { from, to: known.to },
+            _ => Damaged { from, to: from },
+        };
+        state.damaged = Some(damaged);
+        true
+    }
+
     /// Accepts that damaged records are lost: the log goes on behind them. Durable with the next checkpoint.
     pub fn accept_loss(&self) {
         let mut state = self.state.borrow_mut();
@@ -136,7 +150,7 @@ impl<H: Host> GroupLog<H> {
 
     pub(crate) fn note_gap(&self, damaged: Damaged) {
         let mut state = self.state.borrow_mut();
-        let from = state.damaged.map_or(damaged.from, |old| old.from);
+        let from = state.damaged.map_or(damaged.from, |old| old.from.min(damaged.from));
         state.damaged = Some(Damaged { from, to: damaged.to });
     }
 

@@ -2,6 +2,8 @@
 //! finds each group's newest checkpoint, the replay puts the frames behind it back, in journal order. Bounded by
 //! the journal, never by what is stored. It drops only a torn tail; acked data that is missing is reported.
 
+mod checkpoints;
+
 use crate::frames;
 use crate::group_log::GroupLog;
 use crate::group_state::{Damaged, GroupState};
@@ -9,8 +11,9 @@ use crate::journal::{
     self, Damage, DamageOwners, FileSpan, Frame, FrameKind, Journal, JournalSpec, ScanReport, ScannedFrame,
 };
 use crate::segment::{OpenFiles, ReadBudget, Segments, SegmentsSpec, SegmentsState};
-use crate::shard_log::{RollLimits, ShardLog, ShardLogSpec, join_parts};
+use crate::shard_log::{RollLimits, ShardLog, ShardLogSpec};
 use bytes::Bytes;
+use checkpoints::{Base, Survey};
 use flumen_io::Host;
 use flumen_model::limits::{BATCH_BYTES_HARD_MAX, BLOCK_BYTES, WRITE_GROUP_BYTES_MAX};
 use flumen_model::{Code, Error, GroupId, Lsn, Offset, PartitionNumber, Result, TopicId};
@@ -79,7 +82,12 @@ pub async fn recover<H: Host>(
     let open_files = Rc::new(OpenFiles::new(spec.limits.open_segments_max));
     let budget =
         Rc::new(ReadBudget::new(spec.limits.read_bytes_in_flight_max, spec.limits.read_request_bytes));
-    let (replaying, by_file, report) = put_back(host, &spec, &open_files, replay).await?;
+    let (mut replaying, by_file, report) = put_back(host, &spec, &open_files, replay).await?;
+    // A damaged group has no driver that would commit what only its journal has: else nothing ever checkpoints it,
+    // and the journal could free no file behind it.
+    for (&id, group) in replaying.iter_mut().filter(|(_, group)| group.log.damaged().is_some()) {
+        group.apply_durable(id, replay)?;
+    }
     let journal = Rc::new(Journal::open(host, spec.journal_spec(), &report).await?);
     let logs = replaying.iter().map(|(&id, group)| (id, group.log.clone())).collect();
     let log = ShardLog::assemble(host.clone(), spec, journal, logs, by_file, budget, open_files);
@@ -104,17 +112,8 @@ pub async fn inspect<H: Host>(
     spec.limits.cache_bytes = usize::MAX;
     let open_files = Rc::new(OpenFiles::new(spec.limits.open_segments_max));
     let (mut replaying, _, report) = put_back(host, &spec, &open_files, replay).await?;
-    // What a sole voter has durably is committed, whether or not it had the time to note that.
     for (&id, group) in &mut replaying {
-        let state = group.log.state().clone();
-        if state.damaged.is_none() && state.start.conf.is_sole_voter(state.replica) {
-            for entry in group.pending.drain(..) {
-                group.log.apply(&entry);
-                if let Some(to) = replay.apply(id, &entry)? {
-                    group.log.move_log_start(to);
-                }
-            }
-        }
+        group.apply_durable(id, replay)?;
     }
     Ok((replaying.into_values().map(|group| group.log).collect(), report))
 }
@@ -136,57 +135,6 @@ async fn put_back<H: Host>(
     Ok((replayer.groups, replayer.by_file, report))
 }
 
-/// The first pass: each group's newest whole checkpoint.
-#[derive(Default)]
-struct Survey {
-    bases: BTreeMap<GroupId, Base>,
-    parts: BTreeMap<GroupId, (u64, Vec<Bytes>)>,
-}
-
-struct Base {
-    lsn: Lsn,
-    state: Bytes,
-}
-
-impl journal::ScanVisitor for Survey {
-    fn group(&mut self, _: Lsn, frames: &[ScannedFrame]) {
-        for scanned in frames {
-            let frame = &scanned.frame;
-            match frame.kind {
-                FrameKind::CheckpointPart => self.part(frame),
-                FrameKind::Checkpoint => self.checkpoint(scanned.lsn, frame),
-                _ => {}
-            }
-        }
-    }
-
-    fn lost(&mut self, _: &Damage) {}
-}
-
-impl Survey {
-    fn part(&mut self, frame: &Frame) {
-        let entry = self.parts.entry(frame.group).or_insert((frame.base_offset, Vec::new()));
-        if entry.0 != frame.base_offset {
-            *entry = (frame.base_offset, Vec::new());
-        }
-        if entry.1.len() == frame.last_offset_delta as usize {
-            entry.1.push(Bytes::copy_from_slice(&frame.payload));
-        }
-    }
-
-    fn checkpoint(&mut self, lsn: Lsn, frame: &Frame) {
-        let parts = match self.parts.remove(&frame.group) {
-            Some((sequence, parts)) if sequence == frame.base_offset => parts,
-            _ => Vec::new(),
-        };
-        // A checkpoint whose parts are not all here is none: the one before it counts.
-        if parts.len() == frame.last_offset_delta as usize {
-            let state = join_parts(&parts, &Bytes::copy_from_slice(&frame.payload));
-            self.bases.insert(frame.group, Base { lsn, state });
-        }
-    }
-}
-
 /// One group in the second pass.
 struct Replaying<H: Host> {
     log: Rc<GroupLog<H>>,
@@ -203,6 +151,19 @@ struct Replaying<H: Host> {
 impl<H: Host> Replaying<H> {
     fn last_index(&self) -> u64 {
         self.pending.back().map_or(self.log.state().start.index.0, |entry| entry.index.0)
+    }
+
+    /// What a sole voter has durably is committed, whether or not it had the time to note that. A change of
+    /// configuration, and all behind it, is left to the driver.
+    fn apply_durable(&mut self, id: GroupId, replay: &mut impl Replay) -> Result<()> {
+        let is_sole = self.log.state().start.conf.is_sole_voter(self.log.state().replica);
+        while let Some(entry) = self.pending.pop_front_if(|entry| is_sole && entry.kind != EntryKind::Conf) {
+            self.log.apply(&entry);
+            if let Some(to) = replay.apply(id, &entry)? {
+                self.log.move_log_start(to);
+            }
+        }
+        Ok(())
     }
 
     fn finish(self) -> RecoveredGroup<H> {
@@ -495,3 +456,6 @@ fn restore_segments<H: Host>(
         .map_err(|error| Error::new(Code::Corrupt, format!("the checkpoint of group {id}: {error}")))?;
     Ok(Segments::restore(segments_spec, &segments))
 }
+
+#[cfg(test)]
+mod tests;

@@ -229,6 +229,39 @@ fn a_producer_with_a_batch_in_flight_stays_known_however_many_others_commit() {
 }
 
 #[test]
+fn a_repeat_is_one_while_its_producer_has_more_in_flight_however_many_others_commit() {
+    let mut log = Log { table: Producers::new(2), ..Log::new() };
+    let first = log.append_committed(batch(1, 0, 0, 10));
+    let second = log.append_committed(batch(1, 0, 10, 10));
+    let others: Vec<_> = (2..5).map(|producer| log.append(batch(producer, 0, 0, 1))).collect();
+    let third = log.append(batch(1, 0, 20, 10));
+    let fourth = log.append(batch(1, 0, 30, 10));
+    log.table.commit(others.last().expect("there are others").0);
+    let known = |log: &Log| log.table.describe().map(|state| state.producer.0).collect::<Vec<_>>();
+    assert_eq!(known(&log), [3, 4], "what is in flight has no say in who is kept");
+    let repeats = |log: &Log| [0, 10, 20, 30].map(|sequence| log.duplicate(batch(1, 0, sequence, 10)));
+    let pending = |(index, offset)| (offset, Some(index));
+    assert_eq!(repeats(&log), [(first, None), (second, None), pending(third), pending(fourth)]);
+    log.table.commit(third.0);
+    assert_eq!(known(&log), [1, 4]);
+    assert_eq!(repeats(&log), [(first, None), (second, None), (third.1, None), pending(fourth)]);
+    log.table.commit(fourth.0);
+    assert_eq!(log.duplicate(batch(1, 0, 20, 10)).0, third.1);
+    assert_eq!(log.code(batch(1, 0, 0, 10)), Code::OutOfOrderSequence, "forgotten, but never taken as fresh");
+}
+
+#[test]
+fn a_forgotten_producer_leaves_nothing_behind_when_its_last_batch_is_cut_off() {
+    let mut log = Log { table: Producers::new(1), ..Log::new() };
+    log.append_committed(batch(1, 0, 0, 10));
+    let other = log.append(batch(2, 0, 0, 1));
+    let mine = log.append(batch(1, 0, 10, 10));
+    log.table.commit(other.0);
+    log.table.truncate_from(mine.0);
+    assert_eq!((log.table.slots.len(), log.table.by_id.len()), (1, 1), "only the other one is there");
+}
+
+#[test]
 fn an_empty_table_owns_no_memory() {
     let table = Producers::new(4096);
     assert!(table.is_empty());

@@ -5,7 +5,8 @@ use super::Shard;
 use crate::partition::move_log_start_command;
 use flumen_io::Host;
 use flumen_log::LogEvents;
-use flumen_model::{Code, Error, GroupId, Result, TopicId, UnixMillis};
+use flumen_log::segment::Repaired;
+use flumen_model::{Code, Error, GroupId, Offset, Result, TopicId, UnixMillis};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -76,7 +77,9 @@ impl<H: Host> Shard<H> {
     pub async fn retain_once(&self) {
         for some in self.partitions().chunks(RETENTION_SLICE) {
             for partition in some {
-                let Some(segments) = partition.log.segments() else { continue };
+                // A damaged one is read-only: its operator decides, and may want what is there.
+                let log = partition.damaged().is_none().then_some(&partition.log);
+                let Some(segments) = log.and_then(|log| log.segments()) else { continue };
                 let settings = partition.settings();
                 let now = UnixMillis(self.host.wall_ms());
                 let expired = segments.expired(now, settings.retention_ms(), settings.retention_bytes());
@@ -120,26 +123,53 @@ impl<H: Host> Shard<H> {
         Ok(())
     }
 
-    /// Accepts that a damaged partition's lost records are lost, durably. The partition leads again after the next
-    /// start.
+    /// Accepts that a damaged partition's lost records are lost, durably: all its stored records are looked at, and
+    /// what is damaged is given up. The partition leads again after the next start. Returns the offset ranges that
+    /// were given up, half open; an index that is made anew costs none.
     ///
     /// # Errors
     /// An unknown partition, one that is not damaged, or the disk.
-    pub async fn accept_loss(self: &Rc<Self>, group: GroupId) -> Result<()> {
+    pub async fn accept_loss(self: &Rc<Self>, group: GroupId) -> Result<Vec<(Offset, Offset)>> {
         let log = self.log.group(group).ok_or_else(|| {
             Error::new(Code::UnknownTopic, format!("shard {} has no group {group}", self.id()))
         })?;
-        let damaged = log.damaged().ok_or_else(|| {
-            Error::new(Code::InvalidRequest, "the partition is not damaged: nothing is to be accepted")
-        })?;
-        tracing::warn!(
-            group = group.0,
-            from = damaged.from.0,
-            to = damaged.to.0,
-            "the loss of damaged records is accepted"
-        );
+        let repaired = match log.segments() {
+            Some(segments) => segments.repair(&self.host, self.log.budget(), log.log_start()).await?,
+            None => Repaired::default(),
+        };
+        let damaged = log.damaged();
+        if damaged.is_none() && repaired.is_empty() {
+            return Err(Error::new(
+                Code::InvalidRequest,
+                "the partition is not damaged: nothing is to be accepted",
+            ));
+        }
+        for path in &repaired.indexes {
+            tracing::warn!(group = group.0, path = %path.display(), "a damaged index was made anew");
+        }
+        let mut lost = repaired.lost;
+        // What the journal has lost lies behind what is stored.
+        let behind = lost.last().map_or(Offset(0), |last| last.1);
+        let of_journal = damaged.map(|damaged| (damaged.from.max(behind), damaged.to));
+        lost.extend(of_journal.filter(|(from, to)| from < to));
+        for (from, to) in &lost {
+            tracing::warn!(
+                group = group.0,
+                from = from.0,
+                to = to.0,
+                "the loss of damaged records is accepted"
+            );
+        }
+        if let Some(damaged) = damaged {
+            tracing::warn!(
+                group = group.0,
+                from = damaged.from.0,
+                "the partition is not taken for damaged any more"
+            );
+        }
         log.accept_loss();
-        self.log.checkpoint(&log, &**self).await
+        self.log.checkpoint(&log, &**self).await?;
+        Ok(lost)
     }
 
     /// Purges a deleted topic's files from this shard. May be repeated.

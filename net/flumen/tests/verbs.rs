@@ -405,7 +405,7 @@ fn a_damaged_segment_is_found_and_named_and_ends_with_65() {
     let damage = report["damage"][0].as_object().unwrap();
     assert_eq!(
         BTreeSet::from_iter(damage.keys().map(String::as_str)),
-        BTreeSet::from(["file", "position", "what"])
+        BTreeSet::from(["file", "position", "what", "topic", "partition"])
     );
     assert_eq!(damage["file"], segment.to_str().unwrap());
 

@@ -35,8 +35,10 @@ pub struct PartitionReport {
     pub end: Offset,
     /// Bytes of batches.
     pub bytes: u64,
-    /// Acked data that is missing.
+    /// Acked data that is missing or cannot be served, in the journal or in its segments.
     pub damaged: Option<Damaged>,
+    /// Offset ranges, half open, that are damaged in its segments: a repair would give them up.
+    pub lost: Vec<(Offset, Offset)>,
 }
 
 /// One damaged place.
@@ -48,6 +50,8 @@ pub struct DamageReport {
     pub position: u64,
     /// What is wrong, for a person.
     pub what: String,
+    /// Whose it is: topic and partition, where that is known. The journal belongs to all of its shard.
+    pub owner: Option<(String, PartitionNumber)>,
 }
 
 /// Everything that was found.
@@ -120,6 +124,7 @@ fn add_journal(report: &mut Report, scan: &ScanReport) {
             file: one.file.clone(),
             position: one.position,
             what: one.what.clone(),
+            owner: None,
         });
     }
 }
@@ -136,11 +141,14 @@ async fn add_groups<H: Host>(
     for log in found.groups.iter().filter(|log| !log.group().is_state()) {
         // A topic that was deleted leaves groups behind until its shard has purged them.
         let Some((topic, _)) = view.partition(log.group()) else { continue };
-        report.partitions.push(partition_report(topic.name.as_str(), shard, log));
+        let mut partition = partition_report(topic.name.as_str(), shard, log);
         if let Some(segments) = log.segments() {
-            let log_start = log.state().log_start;
-            segments.verify_from(host, &budget, log_start, &mut Collector(&mut report.damage)).await;
+            let owner = (partition.topic.clone(), partition.partition);
+            let mut collector = Collector { owner, damage: &mut report.damage, lost: &mut partition.lost };
+            segments.verify_from(host, &budget, partition.log_start, &mut collector).await;
         }
+        note_lost(&mut partition);
+        report.partitions.push(partition);
     }
 }
 
@@ -156,13 +164,34 @@ fn partition_report<H: Host>(topic: &str, shard: ShardId, log: &Rc<GroupLog<H>>)
         end: state.next_offset,
         bytes: log.segments().map_or(0, |segments| segments.stored_bytes()),
         damaged: state.damaged,
+        lost: Vec::new(),
     }
 }
 
-struct Collector<'a>(&'a mut Vec<DamageReport>);
+/// Damage in its segments names a partition as damaged, whether or not a reader has met it yet.
+fn note_lost(partition: &mut PartitionReport) {
+    let log_start = partition.log_start;
+    let Some(&(from, _)) = partition.lost.iter().find(|(_, to)| *to > log_start) else { return };
+    let from = from.max(log_start);
+    let known = partition.damaged.filter(|known| known.to > known.from);
+    let from = partition.damaged.map_or(from, |known| known.from.min(from));
+    partition.damaged = Some(Damaged { from, to: known.map_or(from, |known| known.to) });
+}
+
+/// What the check of one partition's segments finds.
+struct Collector<'a> {
+    owner: (String, PartitionNumber),
+    damage: &'a mut Vec<DamageReport>,
+    lost: &'a mut Vec<(Offset, Offset)>,
+}
 
 impl Visitor for Collector<'_> {
     fn damaged(&mut self, damage: SegmentDamage) {
-        self.0.push(DamageReport { file: damage.file, position: damage.position, what: damage.what });
+        let SegmentDamage { file, position, what, .. } = damage;
+        self.damage.push(DamageReport { file, position, what, owner: Some(self.owner.clone()) });
+    }
+
+    fn lost(&mut self, from: Offset, to: Offset) {
+        self.lost.push((from, to));
     }
 }

@@ -7,11 +7,12 @@ use flumen_io::{Host, Machine};
 use flumen_log::superblock::Superblock;
 use flumen_model::limits::Limits;
 use flumen_model::topic::TopicSettings;
-use flumen_model::{Code, Error, PartitionNumber, Result, ShardId};
+use flumen_model::{Code, Error, Offset, PartitionNumber, Result, ShardId};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
 
-/// Accepts the loss of a partition's damaged records, on one core of a machine.
+/// Accepts the loss of a partition's damaged records, on one core of a machine. Returns the offset ranges that were
+/// given up, half open.
 ///
 /// # Errors
 /// A running node has the directory, the partition is unknown or not damaged, or the disk.
@@ -21,7 +22,7 @@ pub fn accept_loss<M: Machine>(
     limits: Limits,
     topic: String,
     partition: PartitionNumber,
-) -> Result<()> {
+) -> Result<Vec<(Offset, Offset)>> {
     let (say, hear) = channel();
     let main = move |host: M::Host| async move {
         let _ = say.send(accept(&host, &data, &limits, &topic, partition).await);
@@ -42,7 +43,7 @@ pub async fn accept<H: Host>(
     limits: &Limits,
     topic: &str,
     partition: PartitionNumber,
-) -> Result<()> {
+) -> Result<Vec<(Offset, Offset)>> {
     let _lock = lock(host, data).await?;
     let superblock = Superblock::load(host, data).await?.ok_or_else(|| {
         Error::new(Code::InvalidRequest, format!("{} holds no node: name its data directory", data.display()))

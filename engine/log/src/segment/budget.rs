@@ -22,9 +22,10 @@ impl ReadBudget {
         self.request_bytes
     }
 
-    /// How many requests one reader keeps in flight: more than the budget holds would only queue.
-    pub(crate) fn requests_in_flight(&self) -> usize {
-        (self.bytes_in_flight_max / self.request_bytes.max(1)).max(1)
+    /// How many requests one reader has going: what the budget lets in flight, and as many that wait for it. So the
+    /// device has the next ones before those that came together are checked and taken.
+    pub(crate) fn requests_ahead(&self) -> usize {
+        2 * (self.bytes_in_flight_max / self.request_bytes.max(1)).max(1)
     }
 
     /// Waits until `bytes` more may be in flight.

@@ -3,6 +3,7 @@
 
 use bytes::{Bytes, BytesMut};
 use flumen_model::batch::{BATCH_HEADER_BYTES, BatchView};
+use flumen_model::copy;
 
 /// What to do with a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +96,7 @@ impl Cutter {
             self.out.push(piece.slice(start..at));
         }
         if !self.stopped {
-            self.carry.extend_from_slice(&piece[at..]);
+            copy::append(&mut self.carry, &piece[at..]);
         }
         Ok(())
     }
@@ -117,10 +118,10 @@ impl Cutter {
         let length = self.carry[LENGTH_AT].try_into().map(i32::from_be_bytes).expect("four bytes");
         let missing = LENGTH_AT.end + length as usize - self.carry.len();
         if piece.len() < missing {
-            self.carry.extend_from_slice(&piece);
+            copy::append(&mut self.carry, &piece);
             return Ok(None);
         }
-        self.carry.extend_from_slice(&piece.split_to(missing));
+        copy::append(&mut self.carry, &piece.split_to(missing));
         let bytes = self.carry.split().freeze();
         let batch = BatchView::parse(&bytes).map_err(|error| self.malformed(error))?;
         match judge(&batch, self.position) {

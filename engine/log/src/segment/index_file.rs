@@ -153,6 +153,27 @@ impl Footer {
         }
     }
 
+    /// The footer of a sealed segment whose entries were made anew: what only Raft knows is 0.
+    pub(crate) fn of_segment(segment: &SealedSegment, batches: u64, entries_crc: u32) -> Footer {
+        Footer {
+            magic: FOOTER_MAGIC,
+            version: VERSION.into(),
+            reserved: U16::ZERO,
+            chunks: segment.chunks().into(),
+            base_offset: segment.base_offset.into(),
+            end_offset: segment.end_offset.into(),
+            bytes: segment.bytes.into(),
+            batches: batches.into(),
+            max_timestamp: segment.max_timestamp.into(),
+            first_index: segment.first_index.into(),
+            last_index: U64::ZERO,
+            last_term: U32::ZERO,
+            entries_crc: entries_crc.into(),
+            reserved_too: U32::ZERO,
+            crc: U32::ZERO,
+        }
+    }
+
     /// The footer block.
     pub(crate) fn encode(mut self, seed: SegmentSeed) -> Vec<u8> {
         self.crc = meta_crc(seed, self.as_bytes()).into();

@@ -1,5 +1,5 @@
 //! Looking things up in chunk indexes: from memory where they are, from the index file block by block. Every entry
-//! is verified; a wrong one is damage with file and position, a missing file is rebuilt. Never guesses.
+//! is verified; a wrong one is damage with file and position. Never guesses.
 
 use super::entry::IndexEntry;
 use super::files::{Checked, Fault, FileKind};
@@ -10,7 +10,6 @@ use super::view::{EntryAt, View};
 use bytes::Bytes;
 use flumen_io::{Access, File, Host};
 use flumen_model::limits::BLOCK_BYTES;
-use std::io;
 use std::rc::Rc;
 
 impl<H: Host> Segments<H> {
@@ -76,22 +75,14 @@ impl<H: Host> Segments<H> {
         Ok(bytes)
     }
 
-    /// The index file, its header checked; rebuilt first when a sealed segment has none.
+    /// The index file, its header checked.
     pub(super) async fn index_file(&self, host: &H, view: &View) -> Checked<H::File> {
         let base_offset = view.base_offset();
         if let Some(file) = self.spec.open_files.get(self.owner, base_offset, FileKind::Index) {
             return Ok(file);
         }
         let path = self.path(base_offset, FileKind::Index);
-        let file = match host.open(&path, access(view)).await {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let View::Sealed(segment) = view else { return Err(Fault::read(&path, 0, &error)) };
-                self.rebuild_index(host, segment).await?;
-                host.open(&path, access(view)).await.map_err(|error| Fault::read(&path, 0, &error))?
-            }
-            Err(error) => return Err(Fault::read(&path, 0, &error)),
-        };
+        let file = host.open(&path, access(view)).await.map_err(|error| Fault::read(&path, 0, &error))?;
         let header = self.index_bytes(&file, base_offset, 0).await?;
         let seed = SegmentSeed::new(self.spec.seed, base_offset);
         check_header(&header, seed, base_offset).map_err(|what| Fault::new(&path, 0, what))?;

@@ -46,7 +46,8 @@ pub(crate) struct Pieces<'a, H: Host> {
 }
 
 impl<'a, H: Host> Pieces<'a, H> {
-    /// The pieces from `position` on; about `bytes` of them are wanted.
+    /// The pieces from `position` on; about `bytes` of them are wanted. A long read adds what precedes the first
+    /// wanted batch in its chunk.
     pub(crate) fn new(
         segments: &'a Segments<H>,
         host: &'a H,
@@ -55,7 +56,8 @@ impl<'a, H: Host> Pieces<'a, H> {
         position: u64,
         bytes: usize,
     ) -> Pieces<'a, H> {
-        let ahead_to = position.saturating_add(bytes as u64);
+        let skipped = if bytes as u64 > CHUNK { CHUNK } else { 0 };
+        let ahead_to = position.saturating_add(bytes as u64 + skipped);
         let next = position - position % CHUNK;
         Pieces {
             segments,
@@ -103,7 +105,7 @@ impl<'a, H: Host> Pieces<'a, H> {
             self.more = request_bytes;
         }
         let end = self.ahead_to.min(self.view.disk_blocks());
-        while self.next < end && self.requests.len() < self.budget.requests_in_flight() {
+        while self.next < end && self.requests.len() < self.budget.requests_ahead() {
             // Whole chunks, since checksums cover no less; the last one is as long as it is.
             let wanted = (end - self.next).next_multiple_of(CHUNK).min(request_bytes);
             let len = wanted.min(self.view.disk_blocks() - self.next);

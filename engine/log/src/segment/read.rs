@@ -13,6 +13,7 @@ use flumen_io::Host;
 use flumen_model::batch::BatchView;
 use flumen_model::{Code, Error, Offset, Result};
 use std::cell::Cell;
+use std::ops::Range;
 
 impl<H: Host> Segments<H> {
     /// Whole batches from the one that contains `from` (or the first behind it) up to the exclusive `end`, at most
@@ -30,17 +31,59 @@ impl<H: Host> Segments<H> {
         end: Offset,
         bytes_max: usize,
     ) -> Result<Vec<Bytes>> {
-        self.check_range(from)?;
         let mut out = Vec::new();
-        if self.cached(from, end, bytes_max, &mut out) {
-            return Ok(out);
-        }
-        let view = self.view_at(from.0).expect("what is not in memory is in a segment");
-        match self.read_view(host, budget, &view, from, end, bytes_max).await {
+        let mut collect = async |runs: &mut Vec<Bytes>| {
+            out.append(runs);
+            true
+        };
+        self.read_each(host, budget, from, end, bytes_max, &mut collect).await?;
+        Ok(out)
+    }
+
+    /// Like [`Segments::read`], but hands the runs out as they come from the device: a long read keeps it busy all
+    /// the time. `sink` may wait, and ends the read with false; what it leaves in the vector is gone.
+    pub async fn read_each(
+        &self,
+        host: &H,
+        budget: &ReadBudget,
+        from: Offset,
+        end: Offset,
+        bytes_max: usize,
+        sink: &mut impl AsyncFnMut(&mut Vec<Bytes>) -> bool,
+    ) -> Result<()> {
+        self.check_range(from)?;
+        let mut mended = false;
+        loop {
+            let mut runs = Vec::new();
+            if self.cached(from, end, bytes_max, &mut runs) {
+                if !runs.is_empty() {
+                    sink(&mut runs).await;
+                }
+                return Ok(());
+            }
+            let (from, end) = self.inner().around_lost(from, end);
+            let view = self.view_at(from.0).expect("what is not in memory is in a segment");
+            let fault = match self.read_view(host, budget, &view, from..end, bytes_max, sink).await {
+                Ok(()) => return Ok(()),
+                Err(fault) if mended => fault,
+                Err(fault) => match self.mend(host, budget, &view, fault).await {
+                    Ok(()) => {
+                        mended = true;
+                        continue;
+                    }
+                    Err(fault) => fault,
+                },
+            };
             // The log start may have passed the reader while it waited.
-            Err(fault) => Err(self.check_range(from).err().unwrap_or(fault.into())),
-            Ok(read) => Ok(read),
+            self.check_range(from)?;
+            return Err(self.suspect(&view, fault));
         }
+    }
+
+    /// Remembers that a segment is to be looked at as a whole.
+    pub(super) fn suspect(&self, view: &View, fault: Fault) -> Error {
+        self.inner_mut().suspects.insert(view.base_offset());
+        fault.into()
     }
 
     pub(super) fn check_range(&self, from: Offset) -> Result<()> {
@@ -69,20 +112,20 @@ impl<H: Host> Segments<H> {
         host: &H,
         budget: &ReadBudget,
         view: &View,
-        from: Offset,
-        end: Offset,
+        range: Range<Offset>,
         bytes_max: usize,
-    ) -> Checked<Vec<Bytes>> {
-        let position = self.position_near(host, view, from.0).await?;
+        sink: &mut impl AsyncFnMut(&mut Vec<Bytes>) -> bool,
+    ) -> Checked<()> {
+        let position = self.position_near(host, view, range.start.0).await?;
         let mut pieces = Pieces::new(self, host, budget, view, position, bytes_max);
         let mut cutter = Cutter::new(position);
         let taken = Cell::new(0);
         let mut judge = |batch: &BatchView<'_>, _| {
             let bytes = batch.total_bytes();
-            if batch.last_offset() < from {
+            if batch.last_offset() < range.start {
                 return Verdict::Skip;
             }
-            if batch.last_offset() >= end || (taken.get() > 0 && taken.get() + bytes > bytes_max) {
+            if batch.last_offset() >= range.end || (taken.get() > 0 && taken.get() + bytes > bytes_max) {
                 return Verdict::Stop;
             }
             taken.set(taken.get() + bytes);
@@ -95,20 +138,29 @@ impl<H: Host> Segments<H> {
                 Ok(Some(piece)) => piece,
                 Ok(None) => break,
                 // What lies before the damage is good; the next read starts at it.
-                Err(_) if !cutter.out.is_empty() => return Ok(cutter.out),
+                Err(_) if taken.get() > 0 => return Ok(()),
                 Err(error) => return Err(error),
             };
-            if let Err(malformed) = cutter.feed(piece, &mut judge) {
-                let path = self.path(view.base_offset(), FileKind::Log);
-                return Err(Fault::new(&path, malformed.position, malformed.what));
+            let fed = cutter.feed(piece, &mut judge);
+            if !cutter.out.is_empty() && !sink(&mut cutter.out).await {
+                return Ok(());
+            }
+            cutter.out.clear();
+            match fed {
+                Err(malformed) if taken.get() == 0 => {
+                    let path = self.path(view.base_offset(), FileKind::Log);
+                    return Err(Fault::new(&path, malformed.position, malformed.what));
+                }
+                Err(_) => return Ok(()),
+                Ok(()) => {}
             }
         }
         match cutter.cut_off_at() {
-            Some(position) if cutter.out.is_empty() => {
+            Some(position) if taken.get() == 0 => {
                 let path = self.path(view.base_offset(), FileKind::Log);
                 Err(Fault::new(&path, position, "the segment ends within a batch"))
             }
-            _ => Ok(cutter.out),
+            _ => Ok(()),
         }
     }
 }

@@ -6,6 +6,7 @@ use super::active::ActiveSegment;
 use super::cache::Cache;
 use super::files::{FileKind, OpenFiles, path};
 use super::gate::Gate;
+use super::lost::LostRanges;
 use super::sealed::SealedSegment;
 use super::state::SegmentsState;
 use super::terms::Terms;
@@ -13,6 +14,7 @@ use bytes::Bytes;
 use flumen_io::Host;
 use flumen_model::{Code, Error, Offset, Result, UnixMillis};
 use std::cell::{Ref, RefCell, RefMut};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -61,6 +63,10 @@ pub(super) struct Inner {
     pub(super) covered: (u64, u32),
     pub(super) terms: Terms,
     pub(super) sealed: Vec<SealedSegment>,
+    /// Damaged and given up: reads go on behind it.
+    pub(super) lost: LostRanges,
+    /// Base offsets of segments that a read found damaged and nobody has looked at since.
+    pub(super) suspects: BTreeSet<u64>,
     /// Shared with readers, who keep what they saw while spreading goes on.
     pub(super) active: Option<Rc<ActiveSegment>>,
     pub(super) cache: Cache,
@@ -93,6 +99,7 @@ impl<H: Host> Segments<H> {
             covered: (0, 0),
             terms: Terms::default(),
             sealed: Vec::new(),
+            lost: LostRanges::default(),
             active: None,
             pending: Vec::new(),
         };
@@ -117,6 +124,8 @@ impl<H: Host> Segments<H> {
             covered: state.covered,
             terms: state.terms.clone(),
             sealed: state.sealed.clone(),
+            lost: state.lost.clone(),
+            suspects: BTreeSet::new(),
             active: state.active.clone(),
             cache,
             allocated: None,
@@ -166,6 +175,7 @@ impl<H: Host> Segments<H> {
             covered: inner.covered,
             terms: inner.terms.clone(),
             sealed: inner.sealed.clone(),
+            lost: inner.lost.clone(),
             active: inner.active.clone(),
             pending: inner.cache.pending().cloned().collect(),
         }
@@ -240,11 +250,18 @@ impl<H: Host> Segments<H> {
     /// when they are not all in memory: then [`Segments::read`] has them.
     pub fn cached(&self, from: Offset, end: Offset, bytes_max: usize, out: &mut Vec<Bytes>) -> bool {
         let inner = self.inner();
+        let (from, end) = inner.around_lost(from, end);
         if from.0 < inner.floor || !inner.cache.reaches(from.0) {
             return false;
         }
         inner.cache.read(from, end, bytes_max, out);
         true
+    }
+
+    /// The first offset at or behind this one that was not given up.
+    #[cfg(test)]
+    pub(super) fn skip_lost(&self, offset: Offset) -> Offset {
+        Offset(self.inner().lost.skip(offset.0))
     }
 
     /// The log start that retention asks for: whole segments whose records are all older than `retention_ms`,
@@ -297,6 +314,22 @@ impl<H: Host> Segments<H> {
                 format!("a flush in {} failed before; restart the node to recover", self.spec.dir.display()),
             )),
         }
+    }
+}
+
+impl Inner {
+    /// Where a read begins and ends when it leaves out what was given up.
+    pub(super) fn around_lost(&self, from: Offset, end: Offset) -> (Offset, Offset) {
+        let from = self.lost.skip(from.0);
+        (Offset(from), Offset(self.lost.next_from(from).map_or(end.0, |lost| lost.min(end.0))))
+    }
+
+    /// Gives a range up. From a segment's start it reaches back to the end of the one before: no batch is between.
+    pub(super) fn give_up(&mut self, from: u64, to: u64) {
+        let before = self.sealed.iter().take_while(|segment| segment.base_offset < from).last();
+        let starts = self.sealed.iter().any(|segment| segment.base_offset == from);
+        let gap = if starts { before.map_or(self.floor, |before| before.end_offset) } else { from };
+        self.lost.add(from.min(gap), to);
     }
 }
 

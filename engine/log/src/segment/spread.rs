@@ -4,11 +4,13 @@
 
 use super::active::{ActiveSegment, IndexWrite};
 use super::files::{FileKind, write_failed};
-use super::segments::Segments;
+use super::segments::{BatchRef, Segments};
 use crate::RollLimits;
 use bytes::Bytes;
+use flumen_io::local::join2;
 use flumen_io::{Access, Buf, Durability, File, Host};
 use flumen_model::Result;
+use flumen_model::copy::copy;
 use flumen_model::limits::{CHUNK_BYTES, WRITE_GROUP_BYTES_MAX};
 use std::io;
 use std::path::Path;
@@ -32,15 +34,17 @@ pub struct SpreadDone {
 }
 
 /// Batches that have got their places in a segment.
-struct Step {
+struct Step<B> {
     next: ActiveSegment,
     batches: usize,
-    /// The old tail, then the batches.
-    parts: Vec<Bytes>,
+    /// Bytes of the batches.
+    bytes: u64,
+    /// The whole blocks that they fill, and where these go.
+    blocks: Option<(u64, B)>,
 }
 
-enum Plan {
-    Append(Box<Step>),
+enum Plan<B> {
+    Append(Box<Step<B>>),
     Seal(Rc<ActiveSegment>),
 }
 
@@ -65,14 +69,14 @@ impl<H: Host> Segments<H> {
             return Ok(done);
         }
         let mut left = self.inner().cache.pending_bytes() + WRITE_GROUP_BYTES_MAX as u64;
+        let mut ahead = None;
         while left > 0 {
-            match self.plan(roll) {
+            match ahead.take().or_else(|| self.plan(host, roll)) {
                 None => break,
                 Some(Plan::Seal(active)) => self.seal(host, active, &mut done).await?,
                 Some(Plan::Append(step)) => {
-                    let bytes = step.parts.iter().map(Bytes::len).sum::<usize>();
-                    self.append(host, *step, roll, &mut done).await?;
-                    left = left.saturating_sub(bytes as u64);
+                    left = left.saturating_sub(step.bytes);
+                    ahead = self.append(host, *step, roll, &mut done).await?;
                 }
             }
         }
@@ -80,59 +84,89 @@ impl<H: Host> Segments<H> {
     }
 
     /// The next step: a run of pending batches into the active segment, or its end.
-    fn plan(&self, roll: RollLimits) -> Option<Plan> {
+    fn plan(&self, host: &H, roll: RollLimits) -> Option<Plan<H::Buf>> {
         let inner = self.inner();
         let first = inner.cache.pending().next()?;
-        let takes = |active: &ActiveSegment, batch| active.takes(batch, roll.segment_bytes, roll.segment_ms);
-        let mut next = match &inner.active {
-            Some(active) if !takes(active, first) => return Some(Plan::Seal(active.clone())),
+        let next = match &inner.active {
+            Some(active) if !takes(active, first, roll) => return Some(Plan::Seal(active.clone())),
             Some(active) => ActiveSegment::clone(active),
             None => ActiveSegment::begin(self.spec.seed, first),
         };
+        drop(inner);
+        self.step(host, next, 0, roll).map(Plan::Append)
+    }
+
+    /// Places the pending batches behind the first `skip` in a segment, as many as make a step, and puts their
+    /// blocks together. None when there are none, or the segment takes no more.
+    fn step(
+        &self,
+        host: &H,
+        mut next: ActiveSegment,
+        skip: usize,
+        roll: RollLimits,
+    ) -> Option<Box<Step<H::Buf>>> {
+        let inner = self.inner();
         let mut parts = vec![next.tail.clone()];
         let mut bytes = 0;
-        for batch in inner.cache.pending() {
+        for batch in inner.cache.pending().skip(skip) {
             let fits = bytes == 0 || bytes + batch.bytes.len() <= STEP_BYTES;
-            if !fits || !takes(&next, batch) {
+            if !fits || !takes(&next, batch, roll) {
                 break;
             }
             next.place(batch);
             bytes += batch.bytes.len();
             parts.push(batch.bytes.clone());
         }
-        Some(Plan::Append(Box::new(Step { next, batches: parts.len() - 1, parts })))
+        if bytes == 0 {
+            return None;
+        }
+        let (position, whole) = (next.spread, next.whole_blocks());
+        let mut buf = (whole > 0).then(|| host.buf_to_fill(whole));
+        let blocks = buf.as_mut().map_or(&mut [][..], Buf::bytes_mut);
+        let tail = gather(&parts, blocks);
+        next.take_blocks(self.spec.seed, blocks, tail);
+        let blocks = buf.map(|buf| (position, buf));
+        Some(Box::new(Step { next, batches: parts.len() - 1, bytes: bytes as u64, blocks }))
     }
 
-    async fn append(&self, host: &H, step: Step, roll: RollLimits, done: &mut SpreadDone) -> Result<()> {
-        let Step { mut next, batches, parts } = step;
-        let whole = next.whole_blocks();
-        if whole == 0 {
-            let tail = gather(&parts, &mut []);
-            next.take_blocks(self.spec.seed, &[], tail);
+    /// Writes a step. Returns the one behind it, put together meanwhile, when there is enough for a full one.
+    async fn append(
+        &self,
+        host: &H,
+        step: Step<H::Buf>,
+        roll: RollLimits,
+        done: &mut SpreadDone,
+    ) -> Result<Option<Plan<H::Buf>>> {
+        let Step { mut next, batches, bytes, blocks } = step;
+        let Some((position, buf)) = blocks else {
             self.publish(next, batches);
-            return Ok(());
-        }
+            return Ok(None);
+        };
         let base_offset = next.base_offset;
-        let position = next.spread;
         let file = match self.writer(host, base_offset, position).await? {
             Writer::Open(file) => file,
-            Writer::Broken(what) => return self.give_up_active(host, &what, done).await,
+            Writer::Broken(what) => return self.give_up_active(host, &what, done).await.map(|()| None),
         };
-        let mut buf = host.buf_to_fill(whole);
-        let tail = gather(&parts, buf.bytes_mut());
-        next.take_blocks(self.spec.seed, buf.bytes(), tail);
         self.allocate(&file, base_offset, next.spread, roll.segment_bytes).await?;
         // The index goes first: when it does not fit on the disk, no block of data was written in vain.
         if let Some(write) = next.take_index_blocks(self.spec.seed) {
             done.bytes += write.blocks.len() as u64;
             if let Writer::Broken(what) = self.write_index(host, base_offset, write).await? {
-                return self.give_up_active(host, &what, done).await;
+                return self.give_up_active(host, &what, done).await.map(|()| None);
             }
         }
-        self.write(&file, buf, position, base_offset, FileKind::Log).await?;
-        done.bytes += whole as u64;
+        done.bytes += buf.bytes().len() as u64;
+        let ahead = async {
+            // First the write must be on its way to the device.
+            host.yield_now().await;
+            let is_enough = self.inner().cache.pending_bytes() >= bytes + STEP_BYTES as u64;
+            if is_enough { self.step(host, next.clone(), batches, roll) } else { None }
+        };
+        let (written, ahead) =
+            join2(self.write(&file, buf, position, base_offset, FileKind::Log), ahead).await;
+        written?;
         self.publish(next, batches);
-        Ok(())
+        Ok(ahead.map(Plan::Append))
     }
 
     fn publish(&self, next: ActiveSegment, batches: usize) {
@@ -147,6 +181,15 @@ impl<H: Host> Segments<H> {
         let active = self.inner().active.clone().expect("a segment without blocks on disk is never broken");
         tracing::error!(what, "stored records are damaged; new ones go to a new segment");
         self.seal(host, active, done).await
+    }
+
+    /// Ends the active segment before it is full. The caller has the turn.
+    pub(super) async fn seal_active(&self, host: &H) -> Result<()> {
+        let active = self.inner().active.clone();
+        match active {
+            Some(active) => self.seal(host, active, &mut SpreadDone::default()).await,
+            None => Ok(()),
+        }
     }
 
     /// Ends the active segment.
@@ -167,7 +210,7 @@ impl<H: Host> Segments<H> {
         let index_end = seal.index.position + seal.index.blocks.len() as u64;
         match self.write_index(host, base_offset, seal.index).await? {
             Writer::Open(index) => self.cut(&index, base_offset, FileKind::Index, index_end).await?,
-            // Without an index file a reader rebuilds it from the batches.
+            // Without an index file a reader makes it anew from the batches.
             Writer::Broken(what) => tracing::error!(what, "the index of a segment is gone"),
         }
         if let Some(block) = seal.block {
@@ -313,13 +356,17 @@ impl<H: Host> Segments<H> {
     }
 }
 
+fn takes(active: &ActiveSegment, batch: &BatchRef, roll: RollLimits) -> bool {
+    active.takes(batch, roll.segment_bytes, roll.segment_ms)
+}
+
 /// Fills `blocks` from the front of the parts; what is left over is the tail, a copy of its own.
-pub(super) fn gather(parts: &[Bytes], blocks: &mut [u8]) -> Bytes {
+fn gather(parts: &[Bytes], blocks: &mut [u8]) -> Bytes {
     let mut filled = 0;
     let mut tail = Vec::new();
     for part in parts {
         let now = part.len().min(blocks.len() - filled);
-        blocks[filled..filled + now].copy_from_slice(&part[..now]);
+        copy(&mut blocks[filled..filled + now], &part[..now]);
         filled += now;
         tail.extend_from_slice(&part[now..]);
     }

@@ -6,6 +6,7 @@ use super::BatchRef;
 use super::active::ActiveSegment;
 use super::entry::{ChunkMeta, ENTRY_BYTES, IndexEntry, Place};
 use super::index_file::INDEX_BLOCK_ENTRIES;
+use super::lost::LostRanges;
 use super::sealed::SealedSegment;
 use super::terms::{TermRun, Terms};
 use crate::codec::{Reader, put_bytes};
@@ -18,8 +19,10 @@ use zerocopy::{FromBytes, IntoBytes};
 /// The version this code writes.
 const VERSION: u16 = 1;
 const HAS_ACTIVE: u16 = 1;
+const HAS_LOST: u16 = 2;
 const SEALED_BYTES: usize = 40;
 const TERM_BYTES: usize = 20;
+const LOST_BYTES: usize = 16;
 const PENDING_BYTES_MIN: usize = 8 + 4 + 4;
 
 /// The state of a partition's segments: everything that was pushed, on disk or inline.
@@ -35,6 +38,8 @@ pub struct SegmentsState {
     pub(crate) terms: Terms,
     /// Oldest first.
     pub(crate) sealed: Vec<SealedSegment>,
+    /// Damaged and given up.
+    pub(crate) lost: LostRanges,
     pub(crate) active: Option<Rc<ActiveSegment>>,
     /// Batches that came after the last spread; none right after one.
     pub(crate) pending: Vec<BatchRef>,
@@ -52,7 +57,10 @@ impl SegmentsState {
             64 + self.sealed.len() * SEALED_BYTES + 2 * INDEX_BLOCK_ENTRIES * ENTRY_BYTES,
         );
         out.put_u16_le(VERSION);
-        out.put_u16_le(if self.active.is_some() { HAS_ACTIVE } else { 0 });
+        let has_lost = !self.lost.ranges().is_empty();
+        out.put_u16_le(
+            if self.active.is_some() { HAS_ACTIVE } else { 0 } | if has_lost { HAS_LOST } else { 0 },
+        );
         out.put_u64_le(self.floor);
         out.put_u64_le(self.end_offset);
         out.put_u64_le(self.covered.0);
@@ -66,6 +74,13 @@ impl SegmentsState {
         out.put_u32_le(self.sealed.len() as u32);
         for segment in &self.sealed {
             put_sealed(&mut out, segment);
+        }
+        if has_lost {
+            out.put_u32_le(self.lost.ranges().len() as u32);
+        }
+        for &(from, to) in self.lost.ranges() {
+            out.put_u64_le(from);
+            out.put_u64_le(to);
         }
         if let Some(active) = &self.active {
             put_active(&mut out, active);
@@ -100,6 +115,10 @@ impl SegmentsState {
             (0..reader.count(TERM_BYTES)?).map(|_| term_run(&mut reader)).collect::<Result<Vec<_>>>()?;
         let sealed =
             (0..reader.count(SEALED_BYTES)?).map(|_| sealed(&mut reader)).collect::<Result<Vec<_>>>()?;
+        let has_lost = flags & HAS_LOST != 0;
+        let lost = (0..if has_lost { reader.count(LOST_BYTES)? } else { 0 })
+            .map(|_| Ok((reader.u64()?, reader.u64()?)))
+            .collect::<Result<Vec<_>>>()?;
         let active = match flags & HAS_ACTIVE != 0 {
             true => Some(Rc::new(active(&mut reader)?)),
             false => None,
@@ -109,14 +128,15 @@ impl SegmentsState {
             .collect::<Result<Vec<_>>>()?;
         reader.end()?;
         let terms = Terms::from_runs(terms);
-        let state = SegmentsState { floor, end_offset, covered, terms, sealed, active, pending };
-        if flags & !HAS_ACTIVE != 0 || !state.is_sound() {
-            return Err(Error::new(
-                Code::Corrupt,
-                "the state of a partition's segments does not fit together",
-            ));
+        let unsound =
+            || Error::new(Code::Corrupt, "the state of a partition's segments does not fit together");
+        let lost = LostRanges::from_ranges(lost).filter(|lost| lost.ranges().is_empty() != has_lost);
+        let lost = lost.ok_or_else(unsound)?;
+        let state = SegmentsState { floor, end_offset, covered, terms, sealed, lost, active, pending };
+        match flags & !(HAS_ACTIVE | HAS_LOST) == 0 && state.is_sound() {
+            true => Ok(state),
+            false => Err(unsound()),
         }
-        Ok(state)
     }
 
     fn is_sound(&self) -> bool {

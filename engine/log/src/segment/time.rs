@@ -2,7 +2,7 @@
 //! opens a batch: which record of it is meant is for whoever reads its records.
 
 use super::budget::ReadBudget;
-use super::cut::{Cutter, Verdict};
+use super::cut::{Cutter, Malformed, Verdict};
 use super::entry::IndexEntry;
 use super::files::{Checked, Fault, FileKind};
 use super::pieces::Pieces;
@@ -12,6 +12,7 @@ use flumen_io::Host;
 use flumen_model::batch::BatchView;
 use flumen_model::limits::CHUNK_BYTES;
 use flumen_model::{Offset, Result, UnixMillis};
+use std::cell::Cell;
 
 type Found = Option<(Offset, UnixMillis)>;
 
@@ -29,13 +30,22 @@ impl<H: Host> Segments<H> {
         timestamp: UnixMillis,
     ) -> Result<Found> {
         let mut next = from;
+        let mut mended = false;
         while let Some(view) = self.view_for_time(next, timestamp) {
             let found = match self.time_in_view(host, budget, &view, from, timestamp).await {
                 Ok(found) => found,
                 // A segment that was trimmed meanwhile has nothing to say.
                 Err(_) if self.inner().floor >= view.end_offset() => None,
-                Err(fault) => return Err(fault.into()),
+                Err(fault) if mended => return Err(self.suspect(&view, fault)),
+                Err(fault) => match self.mend(host, budget, &view, fault).await {
+                    Ok(()) => {
+                        mended = true;
+                        continue;
+                    }
+                    Err(fault) => return Err(self.suspect(&view, fault)),
+                },
             };
+            mended = false;
             if found.is_some() {
                 return Ok(found);
             }
@@ -88,14 +98,22 @@ impl<H: Host> Segments<H> {
         from: Offset,
         timestamp: UnixMillis,
     ) -> Checked<Found> {
+        let first = view.base_offset() + u64::from(entry.first_offset());
+        // Behind what was given up nothing begins in the same chunk.
+        let is_lost = |offset: u64| self.inner().lost.skip(offset) > offset;
+        if is_lost(first) {
+            return Ok(None);
+        }
         let chunk_end = (u64::from(chunk) + 1) * CHUNK_BYTES as u64;
         let mut pieces = Pieces::new(self, host, budget, view, entry.position(), 0);
         let mut cutter = Cutter::new(entry.position());
         let mut found = None;
+        let next = Cell::new(first);
         let mut judge = |batch: &BatchView<'_>, position| {
-            if position >= chunk_end {
+            if position >= chunk_end || is_lost(batch.base_offset().0) {
                 return Verdict::Stop;
             }
+            next.set(batch.next_offset().0);
             if batch.last_offset() < from || batch.max_timestamp() < timestamp {
                 return Verdict::Skip;
             }
@@ -103,10 +121,18 @@ impl<H: Host> Segments<H> {
             Verdict::Stop
         };
         while !cutter.stopped() && cutter.position() < chunk_end {
-            let Some(piece) = pieces.next().await? else { break };
-            cutter.feed(piece, &mut judge).map_err(|malformed| {
-                Fault::new(&self.path(view.base_offset(), FileKind::Log), malformed.position, malformed.what)
-            })?;
+            let fed = match pieces.next().await {
+                Ok(Some(piece)) => cutter.feed(piece, &mut judge).map_err(|Malformed { position, what }| {
+                    Fault::new(&self.path(view.base_offset(), FileKind::Log), position, what)
+                }),
+                Ok(None) => break,
+                Err(fault) => Err(fault),
+            };
+            match fed {
+                Err(fault) if !is_lost(next.get()) => return Err(fault),
+                Err(_) => break,
+                Ok(()) => {}
+            }
         }
         Ok(found)
     }

@@ -48,6 +48,7 @@ impl Inner {
             self.floor = log_start;
             self.cache.clear(self.end_offset);
         }
+        self.lost.forget_below(self.floor);
         let first = self.sealed.first().map(|segment| segment.first_index);
         let first = first.or(self.active.as_ref().map(|active| active.first_index));
         let first = first.or(self.cache.pending().next().map(|batch| batch.index));

@@ -95,6 +95,14 @@ impl View {
         }
     }
 
+    /// Whole blocks of entries in the index file.
+    pub(crate) fn index_blocks(&self) -> u32 {
+        match self {
+            View::Sealed(sealed) => sealed.index_blocks(),
+            View::Active(active) => active.index_blocks,
+        }
+    }
+
     /// Entries in one block of the index file.
     pub(crate) fn entries_in_block(&self, block: u32) -> usize {
         let first = block as usize * INDEX_BLOCK_ENTRIES;

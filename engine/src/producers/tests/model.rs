@@ -26,6 +26,8 @@ struct Entry {
 #[derive(Default)]
 struct Model {
     committed: BTreeMap<i64, Entry>,
+    /// Forgotten producers that have batches in flight, as if they had not been forgotten.
+    aside: BTreeMap<i64, Entry>,
     /// Committed batches in order, for the replay.
     history: Vec<Appended>,
     pending: Vec<Appended>,
@@ -57,9 +59,23 @@ impl Entry {
 impl Model {
     /// A producer with what is in flight.
     fn entry(&self, producer: i64) -> Option<Entry> {
-        let mut entry = self.committed.get(&producer).cloned().unwrap_or_default();
+        let mut entry = self.judged_by(producer).cloned().unwrap_or_default();
         self.pending.iter().filter(|p| p.sequence.producer.0 == producer).for_each(|p| entry.add(*p));
         (!entry.batches.is_empty()).then_some(entry)
+    }
+
+    fn judged_by(&self, producer: i64) -> Option<&Entry> {
+        self.aside.get(&producer).or_else(|| self.committed.get(&producer))
+    }
+
+    fn is_in_flight(&self, producer: i64) -> bool {
+        self.pending.iter().any(|p| p.sequence.producer.0 == producer)
+    }
+
+    fn forget_idle(&mut self) {
+        let mut aside = std::mem::take(&mut self.aside);
+        aside.retain(|producer, _| self.is_in_flight(*producer));
+        self.aside = aside;
     }
 
     fn check(&self, sequence: &BatchSequence) -> std::result::Result<Check, Code> {
@@ -83,7 +99,7 @@ impl Model {
         if sequence.base_sequence == entry.next() {
             return Ok(Check::Fresh);
         }
-        let committed = self.committed.get(&sequence.producer.0).filter(|e| e.epoch == sequence.epoch);
+        let committed = self.judged_by(sequence.producer.0).filter(|e| e.epoch == sequence.epoch);
         let committed: Vec<_> =
             committed.iter().flat_map(|e| &e.batches).flat_map(|a| sequences(&a.sequence)).collect();
         let remembered: Vec<_> = window.iter().flat_map(|a| sequences(&a.sequence)).collect();
@@ -97,12 +113,20 @@ impl Model {
         for appended in committed {
             self.history.push(appended);
             self.committed.entry(appended.sequence.producer.0).or_default().add(appended);
+            self.aside
+                .get_mut(&appended.sequence.producer.0)
+                .into_iter()
+                .for_each(|entry| entry.add(appended));
             if self.committed.len() > PRODUCERS_MAX {
                 let last = |entry: &Entry| entry.batches.last().map(|a| a.offset);
                 let oldest = *self.committed.iter().min_by_key(|(_, e)| last(e)).expect("some").0;
-                self.committed.remove(&oldest);
+                let forgotten = self.committed.remove(&oldest).expect("it was just there");
+                if self.is_in_flight(oldest) {
+                    self.aside.entry(oldest).or_insert(forgotten);
+                }
             }
         }
+        self.forget_idle();
     }
 }
 
@@ -220,6 +244,7 @@ impl Both {
             Op::Truncate(thousandths) => {
                 if let Some(index) = self.index_at(thousandths) {
                     self.model.pending.retain(|p| p.index < index);
+                    self.model.forget_idle();
                     self.table.truncate_from(index);
                     self.index = index - 1;
                 }
@@ -231,6 +256,7 @@ impl Both {
     /// Reads the snapshot back and prepares again what the log still holds uncommitted.
     fn restart(&mut self) {
         self.table = Producers::restore(&bytes_of(&self.table), PRODUCERS_MAX).expect("its own bytes");
+        self.model.aside.clear();
         for appended in self.model.pending.clone() {
             self.prepare(appended);
         }

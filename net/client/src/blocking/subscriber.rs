@@ -4,7 +4,7 @@ use crate::blocking::driver::Driver;
 use crate::core::subscriber::{Read, Start, SubscriberEngine, SubscriberSettings};
 use crate::record::Record;
 use crate::settings::Settings;
-use flumen_model::{Offset, PartitionNumber, Result};
+use flumen_model::{Error, Offset, PartitionNumber, Result};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,6 +65,12 @@ impl Subscriber {
     pub fn seek(&mut self, topic: &str, partition: u32, to: Start) -> Result<()> {
         let now = self.driver.now();
         self.driver.engine().seek(topic, PartitionNumber(partition), to, now)
+    }
+
+    /// Why some partition cannot be read just now, if its node does not answer. It is tried again without end; an end to
+    /// the trouble is none here.
+    pub fn trouble(&mut self) -> Option<Error> {
+        self.driver.engine().trouble()
     }
 
     /// The next record to read of each partition of which that is known.

@@ -92,7 +92,7 @@ impl Calls {
         now: Moment,
         settings: &Settings,
     ) -> CallId {
-        self.last += 1;
+        let id = self.reserve();
         let call = Call {
             route,
             send: Box::new(move |connection| connection.send(&request)),
@@ -103,7 +103,13 @@ impl Calls {
             in_flight: false,
             last_error: None,
         };
-        self.calls.insert(CallId(self.last), call);
+        self.calls.insert(id, call);
+        id
+    }
+
+    /// An id that no call has or will have.
+    pub(crate) fn reserve(&mut self) -> CallId {
+        self.last += 1;
         CallId(self.last)
     }
 

@@ -194,6 +194,11 @@ impl Session {
         self.calls.add(request, route, on_loss, now, &self.settings)
     }
 
+    /// The id of something that will become a call, or end before it does.
+    pub(crate) fn reserve_call(&mut self) -> CallId {
+        self.calls.reserve()
+    }
+
     /// Why nothing gets through to a shard, if so.
     pub(crate) fn trouble(&self, shard: ShardId) -> Option<&Error> {
         self.links.get(&shard)?.last_error.as_ref()

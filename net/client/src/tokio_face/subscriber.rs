@@ -118,6 +118,12 @@ impl Subscriber {
         self.owner.0.act(|engine, _, now| engine.seek(topic, PartitionNumber(partition), to, now))
     }
 
+    /// Why some partition cannot be read just now, if its node does not answer. It is tried again without end; an end to
+    /// the trouble is none here.
+    pub fn trouble(&mut self) -> Option<Error> {
+        self.owner.0.lock().engine.trouble()
+    }
+
     /// The next record to read of each partition of which that is known.
     pub fn positions(&self) -> Vec<(Arc<str>, PartitionNumber, Offset)> {
         self.owner.0.lock().engine.positions()

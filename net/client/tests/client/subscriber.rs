@@ -203,6 +203,116 @@ fn a_named_subscription_goes_on_where_it_was_committed() {
     assert_silent(&mut second);
 }
 
+fn named() -> SubscriberSettings {
+    SubscriberSettings { name: Some("s".to_string()), ..SubscriberSettings::default() }
+}
+
+/// Commits and waits for the end; false when there was nothing to commit.
+fn commit(world: &mut World<SubscriberEngine>) -> bool {
+    let now = world.now;
+    let Some(call) = world.engine.commit(now).unwrap() else { return false };
+    let mut ended = None;
+    world.until(|world| {
+        ended = world.engine.next_committed();
+        ended.is_some()
+    });
+    assert_eq!(ended, Some((call, Ok(()))));
+    true
+}
+
+fn kept(world: &World<SubscriberEngine>, partition: usize) -> Option<Offset> {
+    let group = world.node.topics["t"].1[partition];
+    world.node.positions.get("s")?.get(&group).map(|position| position.offset)
+}
+
+#[test]
+fn a_commit_right_behind_a_seek_keeps_where_the_seek_leads() {
+    for (to, expected) in [
+        (Start::Offset(Offset(11)), 11),
+        (Start::Earliest, 4),
+        (Start::Latest, 20),
+        (Start::Time(UnixMillis(5000)), 20),
+    ] {
+        let mut node = node(2, 20);
+        node.group_mut("t", 0).log_start = Offset(4);
+        let mut world = world(named(), node, 1);
+        read(&mut world).unwrap();
+        let now = world.now;
+        for partition in [0, 1] {
+            world.engine.seek("t", PartitionNumber(partition), Start::Offset(Offset(7)), now).unwrap();
+        }
+        assert!(commit(&mut world), "a seek has moved both");
+        let now = world.now;
+        world.engine.seek("t", PartitionNumber(0), to, now).unwrap();
+        assert!(commit(&mut world), "{to:?} has moved the partition");
+        assert_eq!((kept(&world, 0), kept(&world, 1)), (Some(Offset(expected)), Some(Offset(7))), "{to:?}");
+        assert!(!commit(&mut world), "the node keeps it already");
+    }
+}
+
+#[test]
+fn a_commit_right_behind_a_seek_into_a_partition_that_nobody_found_yet_waits_for_it() {
+    let mut world = world(named(), node(1, 20), 1);
+    let now = world.now;
+    world.engine.add_partition("t", PartitionNumber(0), now);
+    world.engine.seek("t", PartitionNumber(0), Start::Offset(Offset(3)), now).unwrap();
+    assert!(commit(&mut world));
+    assert_eq!(kept(&world, 0), Some(Offset(3)));
+}
+
+#[test]
+fn a_newer_commit_wins_although_it_goes_back_to_what_was_kept_before() {
+    let mut world = world(named(), node(1, 20), 1);
+    read_values(&mut world, 3);
+    assert!(commit(&mut world));
+    read_values(&mut world, 5);
+    let now = world.now;
+    let further = world.engine.commit(now).unwrap().expect("five records further");
+    world.engine.seek("t", PartitionNumber(0), Start::Offset(Offset(3)), now).unwrap();
+    let back = world.engine.commit(now).unwrap().expect("the one under way says otherwise");
+    world.cut();
+    let mut ended = Vec::new();
+    world.until(|world| {
+        ended.extend(std::iter::from_fn(|| world.engine.next_committed()));
+        ended.len() == 2
+    });
+    assert_eq!(ended, [(further, Ok(())), (back, Ok(()))]);
+    assert_eq!(kept(&world, 0), Some(Offset(3)));
+}
+
+#[test]
+fn a_commit_keeps_the_positions_of_its_own_moment() {
+    let mut world = world(named(), node(1, 20), 1);
+    read_values(&mut world, 3);
+    let now = world.now;
+    world.engine.commit(now).unwrap().expect("three records");
+    read_values(&mut world, 1);
+    let second = world.engine.commit(now).unwrap().expect("one more");
+    read_values(&mut world, 4);
+    world.until(|world| world.engine.next_committed().is_some_and(|(ended, _)| ended == second));
+    assert_eq!(kept(&world, 0), Some(Offset(4)));
+}
+
+#[test]
+fn a_commit_behind_a_seek_that_finds_no_node_ends_in_its_time() {
+    let settings = Settings { delivery_timeout: Duration::from_millis(500), ..Settings::default() };
+    let engine = SubscriberEngine::new(settings, named()).unwrap();
+    let mut world = World::new(engine, node(1, 20), 1);
+    world.engine.add_topic("t");
+    read_values(&mut world, 1);
+    world.mute = true;
+    let now = world.now;
+    world.engine.seek("t", PartitionNumber(0), Start::Latest, now).unwrap();
+    let call = world.engine.commit(now).unwrap().expect("a seek");
+    let mut ended = None;
+    world.until(|world| {
+        ended = world.engine.next_committed();
+        ended.is_some()
+    });
+    let (id, result) = ended.unwrap();
+    assert_eq!((id, result.unwrap_err().code), (call, Code::Timeout));
+}
+
 #[test]
 fn a_kept_position_wins_over_the_start() {
     let mut node = node(1, 20);
@@ -287,6 +397,21 @@ fn an_idle_subscriber_notices_a_node_that_has_gone_silent() {
     world.mute = false;
     fill(&mut world.node, 0, 1, 2, 1);
     assert_eq!(read_values(&mut world, 1), [1]);
+}
+
+#[test]
+fn a_node_that_is_away_is_told_as_trouble_until_every_partition_is_read_again() {
+    let mut world = world(SubscriberSettings::default(), node(4, 5), 1);
+    (0..20).for_each(|_| drop(read(&mut world)));
+    assert_eq!(world.engine.trouble(), None);
+    world.weather.refuse_connect = 1000;
+    world.cut();
+    (0..50).for_each(|_| world.round());
+    assert!(world.engine.trouble().is_some(), "nothing answers");
+    world.weather.refuse_connect = 0;
+    (0..4).for_each(|partition| fill(&mut world.node, partition, 5, 6, 1));
+    (0..4).for_each(|_| drop(read(&mut world)));
+    assert_eq!(world.engine.trouble(), None);
 }
 
 /// A random life: drops, moves, trims never below what was read, appends between.

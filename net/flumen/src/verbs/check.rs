@@ -7,7 +7,7 @@ use crate::print::table::{Side, Table};
 use crate::print::{Form, note, units};
 use crate::{logging, machine};
 use flumen_model::limits::Limits;
-use flumen_model::{Code, Error, Result};
+use flumen_model::{Code, Error, Offset, Result};
 use flumen_node::check::{DamageReport, PartitionReport, Report};
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -40,6 +40,28 @@ struct FoundPartition {
     damaged_to: Option<u64>,
     /// Damaged places in its segments.
     damaged_places: usize,
+    /// What a repair would give up of its segments.
+    lost: Vec<Range>,
+}
+
+/// Offsets from `from` up to the exclusive `to`.
+#[derive(Serialize)]
+struct Range {
+    from: u64,
+    to: u64,
+}
+
+impl Range {
+    fn all_of(ranges: &[(Offset, Offset)]) -> Vec<Range> {
+        ranges.iter().map(|&(from, to)| Range { from: from.0, to: to.0 }).collect()
+    }
+
+    fn text(&self) -> String {
+        match self.to - self.from {
+            1 => format!("offset {}", self.from),
+            _ => format!("offsets {} to {}", self.from, self.to - 1),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -47,6 +69,9 @@ struct FoundDamage {
     file: PathBuf,
     position: u64,
     what: String,
+    /// Whose it is; the journal belongs to all of its shard.
+    topic: Option<String>,
+    partition: Option<u32>,
 }
 
 impl Found {
@@ -55,7 +80,10 @@ impl Found {
         let partitions: Vec<FoundPartition> = partitions.collect();
         let damage = report.damage.into_iter();
         let damage: Vec<FoundDamage> = damage
-            .map(|one| FoundDamage { file: one.file, position: one.position, what: one.what })
+            .map(|one| {
+                let (topic, partition) = one.owner.map(|(topic, number)| (topic, number.0)).unzip();
+                FoundDamage { file: one.file, position: one.position, what: one.what, topic, partition }
+            })
             .collect();
         Found {
             directory: directory.to_path_buf(),
@@ -91,6 +119,9 @@ impl Found {
         }
         for one in &self.damage {
             let _ = writeln!(text, "\n{} at byte {}: {}", one.file.display(), one.position, one.what);
+            if let (Some(topic), Some(partition)) = (&one.topic, one.partition) {
+                let _ = writeln!(text, "  of {topic}/{partition}");
+            }
         }
         let _ = match self.whole {
             true => writeln!(text, "\nwhole: every checksum holds"),
@@ -120,6 +151,11 @@ impl Found {
                 units::bytes(partition.bytes),
                 match (partition.damaged_from, partition.damaged_to) {
                     (Some(from), Some(to)) if to > from => format!("damaged: offsets {from} to {}", to - 1),
+                    (Some(_), _) if !partition.lost.is_empty() => {
+                        let first: Vec<String> = partition.lost.iter().take(2).map(Range::text).collect();
+                        let more = if partition.lost.len() > 2 { " and more" } else { "" };
+                        format!("damaged: {}{more}", first.join(", "))
+                    }
                     (Some(from), _) => format!("damaged from offset {from}"),
                     _ if partition.damaged_places > 0 => {
                         format!(
@@ -137,9 +173,8 @@ impl Found {
 
 impl FoundPartition {
     fn of(report: &PartitionReport, damage: &[DamageReport]) -> FoundPartition {
-        // A partition's segments lie in a folder of its number in that of its topic's id.
-        let folder = Path::new(&report.topic_id.to_string()).join(report.partition.to_string());
-        let mine = |one: &&DamageReport| one.file.parent().is_some_and(|parent| parent.ends_with(&folder));
+        let owner = Some((report.topic.clone(), report.partition));
+        let mine = |one: &&DamageReport| one.owner == owner;
         FoundPartition {
             topic: report.topic.clone(),
             partition: report.partition.0,
@@ -151,6 +186,7 @@ impl FoundPartition {
             damaged_from: report.damaged.map(|damaged| damaged.from.0),
             damaged_to: report.damaged.map(|damaged| damaged.to.0),
             damaged_places: damage.iter().filter(mine).count(),
+            lost: Range::all_of(&report.lost),
         }
     }
 }
@@ -181,27 +217,50 @@ pub(crate) fn check(args: &CheckArgs, form: Form) -> Result<Exit> {
 struct Repaired {
     directory: PathBuf,
     accepted: Vec<String>,
+    /// What was given up of each of them.
+    lost: Vec<Lost>,
+}
+
+/// A partition's records that were given up.
+#[derive(Serialize)]
+struct Lost {
+    topic: String,
+    partition: u32,
+    #[serde(flatten)]
+    range: Range,
+}
+
+impl Repaired {
+    fn text(&self) -> String {
+        let line = |name: &String| {
+            format!("{name}: its damaged records are given up; what is intact is served again\n")
+        };
+        let lost = |one: &Lost| format!("  {}/{}: {} lost\n", one.topic, one.partition, one.range.text());
+        self.accepted.iter().map(line).chain(self.lost.iter().map(lost)).collect()
+    }
 }
 
 /// `flumen repair`
 pub(crate) fn repair(args: &RepairArgs, form: Form) -> Result<Exit> {
     let path = directory(&args.directory)?;
     logging::start_default()?;
-    let mut accepted = Vec::new();
+    let (mut accepted, mut all_lost) = (Vec::new(), Vec::new());
     for lost in &args.accept_loss {
         let name = format!("{}/{}", lost.topic, lost.partition);
         let machine = machine::of_tool(path)?;
         let (topic, limits) = (lost.topic.clone(), Limits::production());
-        flumen_node::repair::accept_loss(machine, path.to_path_buf(), limits, topic, lost.partition)
-            .inspect_err(|_| note(&format!("{name}: not repaired")))?;
+        let ranges =
+            flumen_node::repair::accept_loss(machine, path.to_path_buf(), limits, topic, lost.partition)
+                .inspect_err(|_| note(&format!("{name}: not repaired")))?;
         accepted.push(name);
+        let ranges = Range::all_of(&ranges).into_iter();
+        all_lost.extend(ranges.map(|range| Lost {
+            topic: lost.topic.clone(),
+            partition: lost.partition.0,
+            range,
+        }));
     }
-    let repaired = Repaired { directory: path.to_path_buf(), accepted };
-    form.answer(&repaired, |repaired| {
-        let line = |name: &String| {
-            format!("{name}: its damaged records are given up; what is intact is served again\n")
-        };
-        repaired.accepted.iter().map(line).collect()
-    });
+    let repaired = Repaired { directory: path.to_path_buf(), accepted, lost: all_lost };
+    form.answer(&repaired, Repaired::text);
     Ok(Exit::Ok)
 }

@@ -49,6 +49,8 @@ struct Reading<'a, W: Write> {
     /// The next offset to print of each partition, where that is known.
     next: Positions,
     printed: u64,
+    /// Whether it was said that the node does not answer.
+    cut_off: bool,
     last_commit: Option<Instant>,
 }
 
@@ -81,6 +83,7 @@ pub(crate) fn run(args: &ConsumeArgs, server: SocketAddr, form: Form) -> Result<
         ends,
         next,
         printed: 0,
+        cut_off: false,
         last_commit: None,
     };
     match reading.read(&stop) {
@@ -161,6 +164,9 @@ impl<W: Write> Reading<'_, W> {
                 None if !self.flush_and_commit()? => return Ok(End::ReaderGone),
                 None => self.subscriber.next(Some(WAIT))?,
             };
+            if record.is_none() || self.cut_off {
+                self.tell_connection();
+            }
             let Some(record) = record else {
                 self.bear_silence(&mut heard)?;
                 continue;
@@ -184,6 +190,22 @@ impl<W: Write> Reading<'_, W> {
             *since = None;
         }
         Ok(())
+    }
+
+    /// Says so when the node goes away and when it comes back, once each.
+    fn tell_connection(&mut self) {
+        let server = self.server;
+        match self.subscriber.trouble() {
+            Some(error) if !self.cut_off => {
+                print::note(&format!("note: lost the connection to {server}, trying again: {error}"));
+                self.cut_off = true;
+            }
+            None if self.cut_off => {
+                print::note(&format!("note: connected to {server} again"));
+                self.cut_off = false;
+            }
+            _ => {}
+        }
     }
 
     /// Prints a record. False when nobody reads any more.

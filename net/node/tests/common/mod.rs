@@ -88,17 +88,21 @@ where
 }
 
 /// A client of one connection that asks and waits.
-pub struct Asker {
-    stream: <MemHost as Host>::Stream,
+pub struct Asker<H: Host = MemHost> {
+    stream: H::Stream,
     received: RefCell<BytesMut>,
     next: RefCell<u32>,
     pub pushes: RefCell<Vec<(u32, Bytes)>>,
     pub ended: RefCell<Vec<(u32, Error)>>,
 }
 
-impl Asker {
-    pub async fn connect(host: &MemHost, shard: u16) -> Rc<Asker> {
-        let stream = host.connect(NATIVE.parse().unwrap()).await.unwrap();
+impl<H: Host> Asker<H> {
+    pub async fn connect(host: &H, shard: u16) -> Rc<Asker<H>> {
+        Asker::connect_to(host, NATIVE.parse().unwrap(), shard).await
+    }
+
+    pub async fn connect_to(host: &H, native: SocketAddr, shard: u16) -> Rc<Asker<H>> {
+        let stream = host.connect(native).await.unwrap();
         let asker = Rc::new(Asker {
             stream,
             received: RefCell::default(),

@@ -7,6 +7,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+/// Of a file's header, in its block: less than this is no header.
+const HEADER_BYTES: usize = 128;
+
 /// A journal that was closed well: its files, and its writes with their frames. The last write is a mark.
 struct Closed {
     spec: JournalSpec,
@@ -123,8 +126,7 @@ fn damage_to_any_one_byte_loses_nothing_in_silence_and_names_the_owner() {
     assert!(closed.writes.last().expect("writes").slot >= 1, "more than one file is live");
     for (number, write) in closed.writes.iter().enumerate() {
         let (start, directory, end) = places(write);
-        let padding = (directory + 64 + 8 + 5 * 40).min(end);
-        for byte in (start..padding).chain((padding..end).step_by(61)) {
+        for byte in start..end {
             let mask = 1 << (byte % 8);
             let what = format!("byte {byte} of file {}", write.slot);
             let images = closed.with(write.slot, |image| image[byte] ^= mask);
@@ -151,10 +153,24 @@ fn damage_to_any_one_byte_loses_nothing_in_silence_and_names_the_owner() {
 }
 
 #[test]
+fn damage_to_any_one_byte_behind_the_last_write_of_a_file_loses_nothing() {
+    let closed = closed(14);
+    let newest = closed.writes.last().expect("writes").slot;
+    for slot in 0..=newest {
+        let last = closed.writes.iter().rev().find(|write| write.slot == slot).expect("a write in each file");
+        for byte in places(last).2..closed.spec.file_bytes as usize {
+            let images = closed.with(slot, |image| image[byte] ^= 1 << (byte % 8));
+            let what = format!("byte {byte} of file {slot}, behind its last write");
+            assert_eq!(closed.judge(&images, &what), (vec![], vec![]), "{what}");
+        }
+    }
+}
+
+#[test]
 fn damage_to_one_copy_of_a_file_header_loses_nothing() {
     let closed = closed(14);
     for slot in 0..2 {
-        for byte in (0..COPIES).flat_map(|copy| (0..200).map(move |at| copy * BLOCK_BYTES + at)) {
+        for byte in 0..COPIES * BLOCK_BYTES {
             let images = closed.with(slot, |image| image[byte] ^= 0x40);
             assert_eq!(closed.judge(&images, "header").0, [0; 0]);
         }
@@ -180,13 +196,13 @@ fn the_loss_of_both_headers_of_a_file_is_damage_to_all_it_held() {
 }
 
 #[test]
-fn a_file_cut_at_any_place_is_damage_from_there_on() {
+fn a_file_cut_at_any_byte_is_damage_from_there_on() {
     let closed = closed(14);
     let newest = closed.writes.last().expect("writes").slot;
     for slot in 0..=newest {
         // Of the newest file its header must be left: without a trace of it nothing says that it ever was.
-        let left = if slot == newest { 128 } else { 0 };
-        for len in (left..closed.spec.file_bytes as usize).step_by(509) {
+        let left = if slot == newest { HEADER_BYTES } else { 0 };
+        for len in left..closed.spec.file_bytes as usize {
             let what = format!("file {slot} cut at {len}");
             let (lost, damage) = closed.judge(&closed.with(slot, |image| image.truncate(len)), &what);
             // The second half of a directory's header is zero, as is what is cut off.
@@ -197,6 +213,21 @@ fn a_file_cut_at_any_place_is_damage_from_there_on() {
             let short = slot == newest && len + BLOCK_BYTES <= closed.spec.file_bytes as usize;
             assert!(!damage.is_empty() || !short, "{what}: a short file is never taken for whole");
         }
+    }
+}
+
+#[test]
+fn without_a_trace_of_the_newest_file_what_was_acked_before_it_is_shown() {
+    let closed = closed(14);
+    let newest = closed.writes.last().expect("writes").slot;
+    let before: Vec<_> = closed.writes.iter().filter(|write| write.slot < newest).collect();
+    for len in 0..HEADER_BYTES {
+        let (seen, _) = scanned(&closed.spec, &closed.with(newest, |image| image.truncate(len)));
+        let shown = seen.writes.iter().map(|(start, frames)| (*start, frames));
+        assert!(
+            shown.eq(before.iter().map(|write| (write.start, &write.frames))),
+            "cut at {len}: a prefix of what was acked, no less and nothing else"
+        );
     }
 }
 

@@ -5,6 +5,7 @@ use crate::segment::active::ActiveSegment;
 use crate::segment::{BatchRef, Segments, SegmentsState};
 use bytes::Bytes;
 use flumen_io::mem::{MemHost, MemWorld};
+use flumen_model::Code;
 use flumen_model::limits::{BLOCK_BYTES, CHUNK_BYTES};
 
 fn hex(bytes: &[u8]) -> String {
@@ -70,6 +71,44 @@ fn the_state_has_these_bytes() {
     let bytes = state.encode();
     assert_eq!(hex(&bytes), include_str!("state.hex").lines().collect::<String>());
     assert_eq!(SegmentsState::decode(bytes), Ok(state));
+}
+
+#[test]
+fn a_state_with_given_up_ranges_has_these_bytes() {
+    let segments: Segments<MemHost> = empty();
+    let mut state = segments.state();
+    (state.end_offset, state.covered) = (1008, (13, 3));
+    state.lost.add(900, 907);
+    state.lost.add(1000, 1005);
+    let bytes = state.encode();
+    let expected = concat!(
+        "0100",
+        "0200",             // version, flags: given up ranges
+        "0000000000000000", // floor
+        "f003000000000000", // end
+        "0d00000000000000",
+        "03000000", // covered
+        "00000000", // terms
+        "00000000", // sealed
+        "02000000",
+        "8403000000000000",
+        "8b03000000000000",
+        "e803000000000000",
+        "ed03000000000000", // given up
+        "00000000",         // pending
+    );
+    assert_eq!(hex(&bytes), expected);
+    assert_eq!(SegmentsState::decode(bytes.clone()), Ok(state));
+    let with = |at: usize, byte: u8| {
+        let mut bytes = bytes.to_vec();
+        bytes[at] = byte;
+        SegmentsState::decode(bytes.into()).map(|_| ()).map_err(|error| error.code)
+    };
+    let first = 2 + 2 + 8 + 8 + 12 + 4 + 4 + 4;
+    assert_eq!(with(first, 0x8b), Err(Code::Corrupt), "an empty range");
+    assert_eq!(with(first + 16, 0x00), Err(Code::Corrupt), "ranges that run back");
+    assert_eq!(with(first - 4, 0x00), Err(Code::Corrupt), "none, although the flag says so");
+    assert_eq!(with(first - 1, 0xff), Err(Code::Corrupt), "more than there are bytes for");
 }
 
 #[test]

@@ -62,19 +62,32 @@ fn rot_in_any_byte_of_a_sealed_segment_is_reported_and_never_served() {
         for (path, size) in outside().files() {
             for position in 0..size {
                 outside().corrupt(&path, position, 1 << (position % 8)).expect("there");
-                let (errors, found) = look_on(&host, &state, &all).await;
+                let mut found = Found::default();
+                restore(&state).verify(&host, &budget(), &mut found).await;
                 let damage = &found.damages[0];
                 let near = damage.position <= position && position < damage.position + 65_536;
                 assert!(damage.file == path && near, "{position} of {}: {damage:?}", path.display());
-                assert!(errors.iter().all(|error| error.code == Code::Corrupt));
-                if path == file(0, "log") {
-                    assert_eq!(errors.len(), 4, "nothing of the chunk is served");
+                let is_index = path == file(0, "idx");
+                assert_eq!(found.lost, if is_index { vec![] } else { vec![(0, 4)] });
+                let flip_back = || outside().corrupt(&path, position, 1 << (position % 8)).expect("there");
+                if position % 16 != 0 {
+                    flip_back();
+                    continue;
                 }
-                outside().corrupt(&path, position, 1 << (position % 8)).expect("there");
+                let (errors, _) = look_on(&host, &state, &all).await;
+                if is_index {
+                    assert_eq!(errors, [], "the batches are intact");
+                    let repaired = restore(&state).repair(&host, &budget(), Offset(0)).await.expect("space");
+                    assert_eq!(repaired.lost, []);
+                } else {
+                    assert_eq!(errors.len(), 4, "nothing of the chunk is served");
+                    assert!(errors.iter().all(|error| error.code == Code::Corrupt));
+                    flip_back();
+                }
+                let (errors, found) = look_on(&host, &state, &all).await;
+                assert_eq!((errors, found.damages), (vec![], vec![]), "{position} of {}", path.display());
             }
         }
-        let (errors, found) = look_on(&host, &state, &all).await;
-        assert_eq!((errors, found.damages), (vec![], vec![]), "and all is well without rot");
     });
 }
 
@@ -229,26 +242,34 @@ fn a_missing_active_file_harms_no_later_batch() {
 }
 
 #[test]
-fn a_missing_index_of_the_active_segment_is_rebuilt_once_it_is_sealed() {
-    let world = MemWorld::new();
-    let all: Vec<BatchRef> = (0..100).map(|i| batch(i + 1, i, 1, 60_000, i as i64)).collect();
-    let state = stored(&world, &all, 1 << 30);
-    remove(&world, &file(0, "idx"));
-    run(&world, 3, move |host| async move {
-        let segments = restore(&state);
-        let error =
-            segments.read(&host, &budget(), Offset(0), Offset(100), 1).await.expect_err("no index yet");
-        assert!(error.message.contains(".idx at byte 0: the file is missing"), "{error}");
-        let next = batch(101, 100, 1, 9_000, 0);
-        segments.push(next.clone());
-        segments.spread(&host, true, roll(1)).await.expect("a new segment");
-        segments.evict(usize::MAX);
-        let all = [all, vec![next]].concat();
-        read_all(&host, &segments, &all, 0, 300_000).await;
-        let mut found = Found::default();
-        segments.verify(&host, &budget(), &mut found).await;
-        assert_eq!(found.damages, []);
-    });
+fn a_missing_or_damaged_index_of_the_active_segment_costs_nothing_but_its_end() {
+    for rot_at in [None, Some(10), Some(4096 + 64 * 5 + 3)] {
+        let world = MemWorld::new();
+        let all: Vec<BatchRef> = (0..100).map(|i| batch(i + 1, i, 1, 60_000, i as i64)).collect();
+        let state = stored(&world, &all, 1 << 30);
+        match rot_at {
+            None => remove(&world, &file(0, "idx")),
+            Some(position) => world.corrupt(file(0, "idx"), position, 4).expect("there"),
+        }
+        run(&world, 3, move |host| async move {
+            let segments = restore(&state);
+            let mut found = Found::default();
+            segments.verify(&host, &budget(), &mut found).await;
+            assert!(found.damages.iter().all(|damage| damage.in_index) && !found.damages.is_empty());
+            assert!(segments.state().active.is_some());
+            read_all(&host, &segments, &all, 0, 300_000).await;
+            assert!(segments.state().active.is_none(), "it was sealed for the index");
+            let next = batch(101, 100, 1, 9_000, 0);
+            segments.push(next.clone());
+            segments.spread(&host, true, roll(1 << 30)).await.expect("a new segment");
+            segments.evict(usize::MAX);
+            let all = [all, vec![next]].concat();
+            read_all(&host, &segments, &all, 0, 300_000).await;
+            let mut found = Found::default();
+            segments.verify(&host, &budget(), &mut found).await;
+            assert_eq!((found.damages, found.lost), (vec![], vec![]));
+        });
+    }
 }
 
 #[test]

@@ -5,5 +5,6 @@ mod damage;
 mod handle;
 mod model;
 mod recorder;
+mod repair;
 mod support;
 mod upkeep;

@@ -138,6 +138,7 @@ pub(super) fn budget() -> ReadBudget {
 #[derive(Default)]
 pub(super) struct Found {
     pub(super) damages: Vec<SegmentDamage>,
+    pub(super) lost: Vec<(u64, u64)>,
     pub(super) gaps: Vec<(u64, u64)>,
     pub(super) read_bytes: usize,
 }
@@ -145,6 +146,10 @@ pub(super) struct Found {
 impl Visitor for Found {
     fn damaged(&mut self, damage: SegmentDamage) {
         self.damages.push(damage);
+    }
+
+    fn lost(&mut self, from: Offset, to: Offset) {
+        self.lost.push((from.0, to.0));
     }
 
     fn gap(&mut self, from: Offset, to: Offset) {

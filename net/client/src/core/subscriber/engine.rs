@@ -1,10 +1,11 @@
 //! The subscriber's engine: finds out where each partition begins, subscribes at its owner, allows more as records are
 //! read, and goes on without a gap or a repeat after every loss. Records of a partition come in order.
 
+mod committing;
 mod placing;
 
 use crate::core::agenda::Agenda;
-use crate::core::calls::{CallId, OnLoss, Route, is_passing};
+use crate::core::calls::{CallId, is_passing};
 use crate::core::chance::Backoff;
 use crate::core::moment::{Moment, earlier};
 use crate::core::session::{Engine, Notice, Session};
@@ -14,6 +15,7 @@ use crate::core::subscriber::settings::{OutOfRange, Start, SubscriberSettings, T
 use crate::record::Record;
 use crate::settings::Settings;
 use bytes::Bytes;
+use committing::Commits;
 use flumen_model::{Code, Error, GroupId, Kind, Offset, PartitionNumber, Result, ShardId};
 use flumen_wire::*;
 use std::collections::{BTreeMap, VecDeque};
@@ -30,9 +32,6 @@ pub enum Read {
 
 /// A partition by its place among the parts.
 type PartId = usize;
-
-/// A commit under way and the positions that it makes the node keep.
-type Commit = (CallId, Vec<(PartId, Offset)>);
 
 /// A subscriber without a machine.
 #[derive(Debug)]
@@ -51,8 +50,7 @@ pub struct SubscriberEngine {
     /// What the node keeps under the subscription's name.
     kept: Option<BTreeMap<GroupId, Offset>>,
     kept_call: Option<CallId>,
-    commits: Vec<Commit>,
-    committed: VecDeque<(CallId, Result<()>)>,
+    commits: Commits,
     /// Parts with queued batches, in turn.
     ready: VecDeque<PartId>,
     /// The records of the batch that is being read, whose they are, and the offset behind it.
@@ -77,8 +75,7 @@ impl SubscriberEngine {
             offset_calls: BTreeMap::new(),
             kept: None,
             kept_call: None,
-            commits: Vec::new(),
-            committed: VecDeque::new(),
+            commits: Commits::default(),
             ready: VecDeque::new(),
             records: VecDeque::new(),
             reading: None,
@@ -117,36 +114,6 @@ impl SubscriberEngine {
         self.parts.iter().filter_map(position).collect()
     }
 
-    /// Makes the node keep all positions; none when it keeps them already. [`SubscriberEngine::next_committed`] tells
-    /// the end. Step afterwards.
-    pub fn commit(&mut self, now: Moment) -> Result<Option<CallId>> {
-        let Some(name) = self.settings.name.clone() else {
-            let message = "a subscriber without a name has no positions to keep: name it in its settings";
-            return Err(Error::new(Code::InvalidRequest, message));
-        };
-        let (mut moved, mut positions) = (Vec::new(), Vec::new());
-        for (id, part) in self.parts.iter().enumerate() {
-            let (Some(offset), Some((_, group))) = (part.position, part.home) else { continue };
-            if part.committed != Some(offset) {
-                moved.push((id, offset));
-                let leader_epoch = part.leader_epoch;
-                positions.push(Position { group, offset, leader_epoch, metadata: String::new() });
-            }
-        }
-        if moved.is_empty() {
-            return Ok(None);
-        }
-        let request = CommitPositionsRequest { subscription: name, positions };
-        let call = self.session.call(request, Route::Shard(ShardId(0)), OnLoss::Again, now);
-        self.commits.push((call, moved));
-        Ok(Some(call))
-    }
-
-    /// A commit that has ended.
-    pub fn next_committed(&mut self) -> Option<(CallId, Result<()>)> {
-        self.committed.pop_front()
-    }
-
     /// Whether [`SubscriberEngine::next_read`] has something to look at.
     pub fn has_read(&self) -> bool {
         !self.records.is_empty() || !self.errors.is_empty() || !self.ready.is_empty()
@@ -167,6 +134,21 @@ impl SubscriberEngine {
             let id = self.ready.pop_front()?;
             self.open_next(id, now);
         }
+    }
+
+    /// Why some partition cannot be read just now, if its node does not answer. It is tried again without end.
+    pub fn trouble(&mut self) -> Option<Error> {
+        let cut_off = |part: &&Part| !matches!(part.phase, Phase::Live { .. } | Phase::Ended);
+        for part in self.parts.iter().filter(cut_off) {
+            let owner = part.home.and_then(|(_, group)| self.session.routes().shard(group));
+            // Shard 0 tells where everything is.
+            for shard in [Some(ShardId(0)), owner].into_iter().flatten() {
+                if let Some(error) = self.session.trouble(shard) {
+                    return Some(error.clone());
+                }
+            }
+        }
+        None
     }
 
     fn find(&self, topic: &str, number: PartitionNumber) -> Option<PartId> {
@@ -240,6 +222,8 @@ impl SubscriberEngine {
         part.queue.clear();
         part.queued_bytes = 0;
         part.phase = Phase::Ended;
+        self.commits.lost(id);
+        let part = &self.parts[id];
         let message = format!("partition {} of topic {}: {}", part.number, part.topic, error.message);
         self.errors.push_back(Error::new(error.code, message));
     }
@@ -248,7 +232,10 @@ impl SubscriberEngine {
         match notice {
             Notice::Up => self.schedule_all(now),
             Notice::Down(shard) => self.lost(shard, now),
-            Notice::Refused(error) => self.errors.push_back(error),
+            Notice::Refused(error) => {
+                self.commits.end_all(&error);
+                self.errors.push_back(error);
+            }
             Notice::Routes => self.check_homes(now),
             Notice::Reply { shard, correlation, body } => self.subscribed(shard, correlation, &body, now),
             Notice::Push { handle, push } => self.pushed(handle, push, now),
@@ -363,14 +350,7 @@ impl SubscriberEngine {
         if let Some(id) = self.offset_calls.remove(&call) {
             return self.take_offset(id, call, result, now);
         }
-        if let Some(place) = self.commits.iter().position(|(commit, _)| *commit == call) {
-            let (_, moved) = self.commits.remove(place);
-            let result = result.and_then(|body| decode_reply::<CommitPositionsRequest>(&body)).map(drop);
-            if result.is_ok() {
-                moved.into_iter().for_each(|(id, offset)| self.parts[id].committed = Some(offset));
-            }
-            self.committed.push_back((call, result));
-        }
+        self.take_committed(call, result, now);
     }
 }
 
@@ -387,10 +367,12 @@ impl Engine for SubscriberEngine {
         while let Some(id) = self.agenda.take_due(now) {
             self.run_part(id, now);
         }
+        self.send_commits(now);
         self.session.routes().forget_absent();
     }
 
     fn deadline(&self, now: Moment) -> Option<Moment> {
-        earlier(self.agenda.first(), self.session.deadline(now))
+        let own = earlier(self.agenda.first(), self.commits.deadline());
+        earlier(own, self.session.deadline(now))
     }
 }

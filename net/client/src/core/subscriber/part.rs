@@ -35,6 +35,8 @@ pub(crate) struct Part {
     pub(crate) home: Option<(TopicId, GroupId)>,
     pub(crate) phase: Phase,
     pub(crate) target: Target,
+    /// It was moved and has not found its new place yet.
+    seeking: bool,
     /// The next offset that is not received; everything below is queued or read.
     pub(crate) wanted: Offset,
     /// The next offset to read, once it is known where that is.
@@ -60,6 +62,7 @@ impl Part {
             home: None,
             phase: Phase::Unrouted,
             target: Target::Kept,
+            seeking: false,
             wanted: Offset(0),
             position: None,
             committed: None,
@@ -77,6 +80,7 @@ impl Part {
         self.wanted = offset;
         self.position = Some(offset);
         self.phase = Phase::Ready;
+        self.seeking = false;
     }
 
     /// Forgets what is queued and begins somewhere else.
@@ -84,9 +88,15 @@ impl Part {
         self.queue.clear();
         self.queued_bytes = 0;
         self.target = target;
+        self.seeking = true;
         self.position = None;
         self.phase = if self.home.is_some() { Phase::Unplaced } else { Phase::Unrouted };
         self.not_before = Moment::default();
+    }
+
+    /// Whether it was moved and will find its new place.
+    pub(crate) fn is_seeking(&self) -> bool {
+        self.seeking && self.phase != Phase::Ended
     }
 
     /// The credit of a new subscription: what is queued already counts.

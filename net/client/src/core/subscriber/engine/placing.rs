@@ -8,7 +8,7 @@ use crate::core::routes::Lookup;
 use crate::core::subscriber::part::Phase;
 use crate::core::subscriber::settings::Target;
 use bytes::Bytes;
-use flumen_model::{Code, Error, PartitionNumber, Result, ShardId};
+use flumen_model::{Code, Error, Offset, PartitionNumber, Result, ShardId};
 use flumen_wire::*;
 use std::collections::BTreeMap;
 
@@ -86,7 +86,7 @@ impl SubscriberEngine {
             };
         }
         match part.target {
-            Target::Offset(offset) => part.begin_at(offset),
+            Target::Offset(offset) => self.begin_at(id, offset),
             Target::Of(of) => {
                 let route = Route::Owner { topic: part.topic.to_string(), group };
                 let call = self.session.call(ListOffsetsRequest { group, of }, route, OnLoss::Again, now);
@@ -95,6 +95,12 @@ impl SubscriberEngine {
             }
             Target::Kept => unreachable!("it was just looked up"),
         }
+    }
+
+    /// It is known where the part begins.
+    fn begin_at(&mut self, id: PartId, offset: Offset) {
+        self.parts[id].begin_at(offset);
+        self.commits.placed(id, offset);
     }
 
     fn subscribe(&mut self, id: PartId, now: Moment) {
@@ -139,7 +145,7 @@ impl SubscriberEngine {
         }
         part.phase = Phase::Unplaced;
         match result.and_then(|body| decode_reply::<ListOffsetsRequest>(&body)).map(|reply| reply.offset) {
-            Ok(Some(offset)) => part.begin_at(offset),
+            Ok(Some(offset)) => self.begin_at(id, offset),
             // No record is that late: what comes next is.
             Ok(None) => part.target = Target::Of(OffsetOf::Latest),
             Err(error) if is_passing(&error) => return self.try_later(id, now),
