@@ -36,6 +36,10 @@ pub struct Common {
     /// Directory for the files of the floors: on the disk that is meant. They are removed afterwards.
     #[arg(long, value_name = "DIR", default_value = ".", global = true)]
     pub dir: PathBuf,
+    /// The journal of the node that is started, in MiB: small enough to go round while it is measured, so that every
+    /// figure has the journal's whole life in it. Low rates need a smaller one, or more seconds.
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(64..=1 << 20), global = true)]
+    pub journal_mib: u32,
     /// The CPUs of server and client, as `0,1` or `2-3`; the first two that are allowed when not given.
     #[arg(long, value_name = "LIST", default_value = "", value_parser = cpus, global = true)]
     pub cpus: CpuList,

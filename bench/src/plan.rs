@@ -130,6 +130,10 @@ fn configuration(ground: &Ground, common: &Common) -> BTreeMap<String, String> {
         ("seconds a part", common.seconds.as_secs_f64().to_string()),
         ("server CPU", pins.server.to_string()),
         ("client CPU", pins.client.to_string()),
+        (
+            "journal MiB",
+            common.server.as_ref().map_or(common.journal_mib.to_string(), |_| "the node's".to_owned()),
+        ),
         ("directory", common.dir.display().to_string()),
     ]
     .map(|(name, value)| (name.to_owned(), value))

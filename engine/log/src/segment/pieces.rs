@@ -124,6 +124,7 @@ impl<'a, H: Host> Pieces<'a, H> {
         }
         let base_offset = self.view.base_offset();
         let read = VerifiedRead {
+            host: self.host.clone(),
             file: self.segments.log_file(self.host, self.view).await?,
             budget: self.budget.clone(),
             seed: SegmentSeed::new(self.segments.spec.seed, base_offset),
@@ -137,8 +138,9 @@ impl<'a, H: Host> Pieces<'a, H> {
 }
 
 /// One request to the device and the checksums that its chunks must have.
-struct VerifiedRead<F> {
-    file: F,
+struct VerifiedRead<H: Host> {
+    host: H,
+    file: H::File,
     budget: ReadBudget,
     seed: SegmentSeed,
     path: Rc<PathBuf>,
@@ -147,11 +149,13 @@ struct VerifiedRead<F> {
     expected: Vec<u32>,
 }
 
-impl<F: File> VerifiedRead<F> {
+impl<H: Host> VerifiedRead<H> {
     async fn run(self) -> Verified {
         let permit = self.budget.take(self.len).await;
         let read = self.file.read_at(self.start, self.len).await;
         drop(permit);
+        // Those that wait for the permit go to the device first.
+        self.host.yield_now().await;
         match read {
             Ok(bytes) => self.verify(bytes),
             Err(error) => (Bytes::new(), Some(Fault::read(&self.path, self.start, &error))),
