@@ -11,7 +11,7 @@ const PAGE_BYTES: usize = 4096;
 /// Distances behind the source that are slow.
 const SLOW: std::ops::Range<usize> = 1..64;
 /// Short enough for the vector path everywhere.
-const PIECE_BYTES: usize = 1024;
+const PIECE_BYTES: usize = 512;
 
 /// Copies `from` to `to`, which is as long.
 #[inline]
@@ -43,7 +43,7 @@ pub fn append(to: &mut BytesMut, from: &[u8]) {
 
 fn is_slow(to: *const u8, from: &[u8]) -> bool {
     let behind = to.addr().wrapping_sub(from.as_ptr().addr()) % PAGE_BYTES;
-    from.len() > 2 * PIECE_BYTES && SLOW.contains(&behind)
+    from.len() > 4 * PIECE_BYTES && SLOW.contains(&behind)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! glommio 0.9 from losing wake-ups: it takes "preempted before anything ran" for "idle" and parks with work to
 //! do. So the preempt timer is out of reach and no task queue ever asks for latency; cooperation is ours.
 
+use super::memory;
 use super::channel::{GlommioRxHalf, GlommioTxHalf, channel};
 use super::host::GlommioHost;
 use super::{preflight, probe};
@@ -92,6 +93,7 @@ impl Machine for GlommioMachine {
         self.config.check(mains.len())?;
         preflight::preflight().map_err(io::Error::other)?;
         end_process_on_core_panic();
+        memory::keep_freed();
         let gate = Arc::new(Gate { all: Barrier::new(mains.len()), failed: AtomicBool::new(false) });
         let io_memory = io_memory_bytes(mains.len());
         let mut cores = Vec::with_capacity(mains.len());

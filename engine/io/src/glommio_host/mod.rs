@@ -7,6 +7,7 @@ mod file;
 mod host;
 mod listener;
 mod machine;
+mod memory;
 mod pool;
 mod preflight;
 mod probe;
