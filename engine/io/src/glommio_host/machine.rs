@@ -2,9 +2,9 @@
 //! glommio 0.9 from losing wake-ups: it takes "preempted before anything ran" for "idle" and parks with work to
 //! do. So the preempt timer is out of reach and no task queue ever asks for latency; cooperation is ours.
 
-use super::memory;
 use super::channel::{GlommioRxHalf, GlommioTxHalf, channel};
 use super::host::GlommioHost;
+use super::memory;
 use super::{preflight, probe};
 use crate::seam::{Core, Machine};
 use glommio::{LocalExecutor, LocalExecutorBuilder, Placement};
