@@ -35,7 +35,12 @@ const TURN: Load =
 
 /// Reaches the node that was named, or starts one on the stage and turns its journal once.
 pub fn open(ground: &Ground, common: &Common, nodes: &Arc<dyn Nodes>) -> Result<Scene> {
-    let dir = ground.stage.path().join("node");
+    open_as("node", ground, common, nodes)
+}
+
+/// The same under another name: a node beside, for parts whose topics would weigh on the others.
+pub fn open_as(name: &str, ground: &Ground, common: &Common, nodes: &Arc<dyn Nodes>) -> Result<Scene> {
+    let dir = ground.stage.path().join(name);
     let start = Start { server: common.server.clone(), dir, cpu: ground.stage.pins.server };
     let node = nodes.open(&start)?.into();
     let scene = Scene { stage: ground.stage.clone(), node };
