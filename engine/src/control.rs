@@ -14,8 +14,11 @@ use flumen_io::local::{LocalQueue, Notify};
 use flumen_model::{Code, Error, ProducerId, Result, ShardId, TopicId, UnixMillis};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 use uuid::Uuid;
 
+/// A purge that failed (no space, say) is tried again after this long.
+const PURGE_AGAIN: Duration = Duration::from_secs(1);
 /// Producer ids are taken from group 0 in blocks of this many, so that most are given without a commit.
 const PRODUCER_BLOCK: u32 = 1000;
 
@@ -252,13 +255,23 @@ impl<H: Host> Shard<H> {
         }
     }
 
+    /// Purges a topic, again and again until it is done: nobody else would come back to it. Asked for every topic
+    /// that is not purged with every news, so one that is under way is left alone.
     fn purge_in_background(self: &Rc<Self>, topic: TopicId, report: impl Fn(Report) + 'static) {
+        if !self.purging.borrow_mut().insert(topic) {
+            return;
+        }
         let this = self.clone();
         drop(self.host.spawn(async move {
-            match this.purge(topic).await {
-                Ok(()) => report(Report::Purged { shard: this.id(), topic }),
-                Err(error) => tracing::error!(%topic, %error, "a deleted topic's files cannot be purged yet"),
+            while let Err(error) = this.purge(topic).await {
+                tracing::error!(%topic, %error, "a deleted topic's files cannot be purged yet");
+                this.host.sleep(PURGE_AGAIN).await;
+                if this.closing.get() {
+                    return;
+                }
             }
+            this.purging.borrow_mut().remove(&topic);
+            report(Report::Purged { shard: this.id(), topic });
         }));
     }
 

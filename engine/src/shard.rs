@@ -23,7 +23,7 @@ use flumen_model::topic::TopicSettings;
 use flumen_model::{Code, Error, GroupId, Offset, Result, ShardId, TopicId, UnixMillis};
 use flumen_replication::{Driver, Entry, Point};
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// Batches below this size are copied out of the receive buffer, so that a small one never keeps a large buffer.
@@ -51,6 +51,8 @@ pub struct Shard<H: Host> {
     unflushed_bytes: Cell<usize>,
     /// Groups of deleted topics whose files are not purged yet.
     retiring: RefCell<BTreeMap<TopicId, Vec<Rc<GroupLog<H>>>>>,
+    /// Deleted topics that a task of this shard is purging.
+    pub(crate) purging: RefCell<BTreeSet<TopicId>>,
     /// Woken whenever commits were applied, for those who wait for more than one entry.
     pub(crate) progress: Notify,
     pub(crate) closing: Cell<bool>,

@@ -158,6 +158,7 @@ impl<H: Host> Shard<H> {
             slab: RefCell::new(BytesMut::new()),
             unflushed_bytes: Cell::new(0),
             retiring: RefCell::default(),
+            purging: RefCell::default(),
             progress: Notify::new(),
             closing: Cell::new(false),
             ended: Cell::new(false),

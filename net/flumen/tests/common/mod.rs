@@ -2,6 +2,8 @@
 //! ends only the processes that it started, by their id.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::disallowed_methods)]
 
+pub mod small_disk;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -31,11 +33,17 @@ pub struct Node {
     stderr: Option<JoinHandle<String>>,
 }
 
-/// `flumen start` with small limits.
+/// `flumen start` with small limits, on two shards.
 pub fn start_command(data: &Path, native: &str) -> Command {
+    start_command_with(data, native, 2, &[])
+}
+
+/// `flumen start` with small limits on so many shards, and with settings of its own: `key=value`.
+pub fn start_command_with(data: &Path, native: &str, shards: u16, settings: &[&str]) -> Command {
     let mut command = Command::new(FLUMEN);
-    command.args(["start", "--native", native, "--shards", "2", "--data"]).arg(data);
-    for setting in SMALL {
+    command.args(["start", "--native", native, "--shards", &shards.to_string(), "--data"]).arg(data);
+    // Of a key that is given twice the later value counts.
+    for setting in SMALL.iter().chain(settings) {
         command.args(["--set", setting]);
     }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -55,7 +63,18 @@ impl Node {
 
     /// Starts a node; what it said, when it ended instead.
     pub fn try_start(data: &Path, native: &str) -> Result<Node, String> {
-        let mut child = start_command(data, native).spawn().unwrap();
+        Node::try_run(start_command(data, native), data)
+    }
+
+    /// Starts a node with a few settings of its own, and waits until it is ready.
+    pub fn start_with(data: &Path, shards: u16, settings: &[&str]) -> Node {
+        let command = start_command_with(data, "127.0.0.1:0", shards, settings);
+        Node::try_run(command, data).unwrap_or_else(|said| panic!("the node did not start: {said}"))
+    }
+
+    /// Runs a `flumen start`; what it said, when it ended instead.
+    fn try_run(mut command: Command, data: &Path) -> Result<Node, String> {
+        let mut child = command.spawn().unwrap();
         let stderr = collect(child.stderr.take().unwrap());
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut ready_line = String::new();
@@ -72,6 +91,18 @@ impl Node {
 
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Memory that the node has resident, in bytes (`VmRSS`, a multiple of 1 KiB).
+    pub fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
+    /// Descriptors that the node has open.
+    pub fn open_descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
     }
 
     /// kill -9, and the end of the process.
