@@ -104,7 +104,13 @@ pub(crate) fn launch(config: &Config) -> Result<Running> {
     tracing::info!(host = machine::HOST_NAME, ?cpus, shards, ?durable, "starting");
     let thread = std::thread::Builder::new()
         .name("node".to_owned())
-        .spawn(move || flumen_node::run(machine, cores, node, observer, of_node))
+        .spawn(move || {
+            let ended = flumen_node::run(machine, cores, node, observer.clone(), of_node);
+            if let Err(error) = &ended {
+                observer.failed(machine_failed(error));
+            }
+            ended
+        })
         .map_err(|error| Error::new(Code::LimitReached, format!("no thread for the node: {error}")))?;
     Ok(Running { handle, words, thread })
 }
@@ -133,7 +139,7 @@ impl Running {
         self.handle.stop();
         match self.thread.join() {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(Error::new(Code::LogFailed, format!("the machine failed: {error}"))),
+            Ok(Err(error)) => Err(machine_failed(&error)),
             Err(_) => Err(Error::new(Code::LogFailed, "a core panicked")),
         }
     }
@@ -181,6 +187,10 @@ impl Running {
 fn notify(state: &[sd_notify::NotifyState<'_>]) {
     // Without systemd nobody listens, and that is no error.
     let _ = sd_notify::notify(state);
+}
+
+fn machine_failed(error: &std::io::Error) -> Error {
+    Error::new(Code::LogFailed, format!("the machine failed: {error}"))
 }
 
 /// SIGTERM and SIGINT ask for an end; a second one ends at once.

@@ -97,8 +97,12 @@ pub async fn delete_all<H: Host>(host: &H, dir: &Path, trash: &Path) -> Result<(
     remove_tree(host, &doomed).await
 }
 
-/// Removes what deletions that a crash cut short have left in the trash.
+/// Removes what deletions that a crash cut short have left in the trash. For boot: the trash is made here, while
+/// there is room for a directory, so that a deletion on a disk without a free block can give room.
 pub async fn empty_trash<H: Host>(host: &H, trash: &Path) -> Result<()> {
+    if let Err(error) = host.create_dir_all(trash).await {
+        tracing::warn!(dir = %trash.display(), %error, "the trash cannot be made yet: deletions will try again");
+    }
     for entry in list(host, trash).await? {
         remove_tree(host, &entry).await?;
     }
