@@ -94,7 +94,7 @@ pub const RIGHTS: &[(&str, &[&str])] = &[
     ("socket2", &["flumen-io"]),
     ("affinity", &["flumen-bench", "flumen-tuning"]),
     ("libc", &["flumen-io", "flumen-bench"]),
-    ("rustix", &["flumen-client", "flumen-tuning"]),
+    ("rustix", &["flumen-client", "flumen-tuning", "flumen"]),
     ("tokio", &["flumen-client", "flumen-bench", "flumen"]),
     ("raft", &["flumen-replication"]),
     ("protobuf", &["flumen-replication"]),
