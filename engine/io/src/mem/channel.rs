@@ -1,19 +1,35 @@
 //! Channels between simulated cores: bounded, ordered, connected from both sides before either may use them.
+//! Values may be late, never lost and never out of order.
 
+use super::exec::Exec;
+use super::fate::Fault;
 use crate::seam::{Receiver, Sender, TrySend};
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
 struct State<T> {
-    queue: VecDeque<T>,
+    /// With the moment at which each arrives.
+    queue: VecDeque<(u64, T)>,
+    last_arrival: u64,
     capacity: usize,
     sender_connected: bool,
     receiver_connected: bool,
     senders: usize,
     receiver_gone: bool,
     wakers: Vec<Waker>,
+}
+
+impl<T> State<T> {
+    fn has_arrived(&self, now: u64) -> bool {
+        self.queue.front().is_some_and(|(arrives, _)| *arrives <= now)
+    }
+
+    fn is_over(&self) -> bool {
+        self.queue.is_empty() && self.senders == 0
+    }
 }
 
 /// Halves travel between cores and must be `Send`, hence the lock, which is never contended.
@@ -52,21 +68,57 @@ impl<T> Channel<T> {
     }
 }
 
+/// Counts as one of the senders while it lives.
+struct Tx<T>(Channel<T>);
+
+impl<T> Clone for Tx<T> {
+    fn clone(&self) -> Self {
+        self.0.state().senders += 1;
+        Tx(self.0.clone())
+    }
+}
+
+impl<T> Drop for Tx<T> {
+    fn drop(&mut self) {
+        self.0.change(|state| state.senders -= 1);
+    }
+}
+
+/// The receiver is there while this lives.
+struct Rx<T>(Channel<T>);
+
+impl<T> Drop for Rx<T> {
+    fn drop(&mut self) {
+        let left = self.0.change(|state| {
+            state.receiver_gone = true;
+            std::mem::take(&mut state.queue)
+        });
+        drop(left);
+    }
+}
+
 /// A sender on its way to its core.
-pub struct MemTxHalf<T>(MemSender<T>);
+pub struct MemTxHalf<T>(Tx<T>);
 
 /// A receiver on its way to its core.
-pub struct MemRxHalf<T>(MemReceiver<T>);
+pub struct MemRxHalf<T>(Rx<T>);
 
 /// The sending end.
-pub struct MemSender<T>(Channel<T>);
+pub struct MemSender<T> {
+    tx: Tx<T>,
+    exec: Rc<Exec>,
+}
 
 /// The receiving end.
-pub struct MemReceiver<T>(Channel<T>);
+pub struct MemReceiver<T> {
+    rx: Rx<T>,
+    exec: Rc<Exec>,
+}
 
 pub(super) fn channel<T>(capacity: usize) -> (MemTxHalf<T>, MemRxHalf<T>) {
     let channel = Channel(Arc::new(Mutex::new(State {
         queue: VecDeque::new(),
+        last_arrival: 0,
         capacity: capacity.max(1),
         sender_connected: false,
         receiver_connected: false,
@@ -74,30 +126,62 @@ pub(super) fn channel<T>(capacity: usize) -> (MemTxHalf<T>, MemRxHalf<T>) {
         receiver_gone: false,
         wakers: Vec::new(),
     })));
-    (MemTxHalf(MemSender(channel.clone())), MemRxHalf(MemReceiver(channel)))
+    (MemTxHalf(Tx(channel.clone())), MemRxHalf(Rx(channel)))
 }
 
 impl<T> MemTxHalf<T> {
-    pub(super) async fn connect(self) -> MemSender<T> {
+    pub(super) async fn connect(self, exec: Rc<Exec>) -> MemSender<T> {
         let channel = &self.0.0;
         channel.change(|state| state.sender_connected = true);
         poll_fn(|cx| channel.poll(cx, |s| (s.receiver_connected || s.receiver_gone).then_some(()))).await;
-        self.0
+        MemSender { tx: self.0, exec }
     }
 }
 
 impl<T> MemRxHalf<T> {
-    pub(super) async fn connect(self) -> MemReceiver<T> {
+    pub(super) async fn connect(self, exec: Rc<Exec>) -> MemReceiver<T> {
         let channel = &self.0.0;
         channel.change(|state| state.receiver_connected = true);
         poll_fn(|cx| channel.poll(cx, |s| (s.sender_connected || s.senders == 0).then_some(()))).await;
-        self.0
+        MemReceiver { rx: self.0, exec }
+    }
+}
+
+/// How late a value is, in nanoseconds.
+fn lateness(exec: &Exec) -> u64 {
+    let fate = &exec.fate;
+    let chance = fate.faults().cores.late_message;
+    if !fate.draws(Fault::LateMessage, chance) {
+        return 0;
+    }
+    let nanos = fate.tail_nanos(Fault::LateMessage, fate.faults().cores.late_message_most);
+    fate.happened(Fault::LateMessage, nanos, || format!("{} ms late", nanos / 1_000_000));
+    nanos
+}
+
+impl<T: Send + 'static> MemSender<T> {
+    fn push(&self, value: T) {
+        let now = self.exec.now().0;
+        let late = lateness(&self.exec);
+        let arrives = {
+            let mut state = self.tx.0.state();
+            let arrives = state.last_arrival.max(now.saturating_add(late));
+            // Whoever comes behind a late one arrives with it, at the moment that is in the list already.
+            let is_new = arrives > now && arrives > state.last_arrival;
+            state.last_arrival = arrives;
+            is_new.then_some(arrives)
+        };
+        self.tx.0.change(|state| state.queue.push_back((state.last_arrival, value)));
+        if let Some(arrives) = arrives {
+            let channel = self.tx.0.clone();
+            self.exec.act_after(arrives - now, move || channel.change(|_| ()));
+        }
     }
 }
 
 impl<T: Send + 'static> Sender<T> for MemSender<T> {
     fn try_send(&self, value: T) -> Result<(), TrySend<T>> {
-        let state = self.0.state();
+        let state = self.tx.0.state();
         if state.receiver_gone {
             return Err(TrySend::Gone(value));
         }
@@ -106,11 +190,12 @@ impl<T: Send + 'static> Sender<T> for MemSender<T> {
             return Err(TrySend::Full(value));
         }
         drop(state);
-        self.0.change(|state| state.queue.push_back(value));
+        self.push(value);
         Ok(())
     }
 
     async fn send(&self, value: T) -> Result<(), T> {
+        let channel = &self.tx.0;
         let mut value = value;
         loop {
             value = match self.try_send(value) {
@@ -118,7 +203,7 @@ impl<T: Send + 'static> Sender<T> for MemSender<T> {
                 Err(TrySend::Gone(value)) => return Err(value),
                 Err(TrySend::Full(value)) => value,
             };
-            poll_fn(|cx| self.0.poll(cx, |s| (s.receiver_gone || s.queue.len() < s.capacity).then_some(())))
+            poll_fn(|cx| channel.poll(cx, |s| (s.receiver_gone || s.queue.len() < s.capacity).then_some(())))
                 .await;
         }
     }
@@ -126,30 +211,18 @@ impl<T: Send + 'static> Sender<T> for MemSender<T> {
 
 impl<T: Send + 'static> Receiver<T> for MemReceiver<T> {
     async fn recv(&self) -> Option<T> {
-        poll_fn(|cx| self.0.poll(cx, |s| (!s.queue.is_empty() || s.senders == 0).then_some(()))).await;
-        self.0.change(|state| state.queue.pop_front())
+        let channel = &self.rx.0;
+        poll_fn(|cx| {
+            let now = self.exec.now().0;
+            channel.poll(cx, |s| (s.has_arrived(now) || s.is_over()).then_some(()))
+        })
+        .await;
+        channel.change(|state| state.queue.pop_front()).map(|(_, value)| value)
     }
 }
 
 impl<T> Clone for MemSender<T> {
     fn clone(&self) -> Self {
-        self.0.state().senders += 1;
-        MemSender(self.0.clone())
-    }
-}
-
-impl<T> Drop for MemSender<T> {
-    fn drop(&mut self) {
-        self.0.change(|state| state.senders -= 1);
-    }
-}
-
-impl<T> Drop for MemReceiver<T> {
-    fn drop(&mut self) {
-        let left = self.0.change(|state| {
-            state.receiver_gone = true;
-            std::mem::take(&mut state.queue)
-        });
-        drop(left);
+        MemSender { tx: self.tx.clone(), exec: Rc::clone(&self.exec) }
     }
 }

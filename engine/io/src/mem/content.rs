@@ -1,8 +1,10 @@
 //! The bytes of one simulated file, as the device has them (durable) and as a reader sees them (live). Sectors
 //! of 512 bytes are atomic, as on the device; nothing larger is. Knows no names and no time.
 
-use super::rng::Rng;
-use std::collections::BTreeMap;
+mod crash;
+
+pub(super) use crash::{Loss, Shape};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a device writes whole or not at all.
 pub(super) const SECTOR_BYTES: usize = 512;
@@ -27,6 +29,10 @@ pub(super) struct Content {
     /// The lowest size since the last durable one; durable sectors from here on read as zeros.
     cut_to: Option<u64>,
     flushes_in_flight: usize,
+    /// How many versions of a sector that is not durable are kept for a power loss; the last always.
+    versions_max: usize,
+    /// Sectors that cannot be read before they are written again.
+    bad: BTreeSet<u64>,
     /// Which blocks take up space, one bit each.
     allocated: Vec<u64>,
 }
@@ -73,6 +79,7 @@ impl Content {
         let end = position + bytes.len() as u64;
         self.take_space(position, bytes.len() as u64);
         self.live_size = self.live_size.max(end);
+        self.cure(position, bytes.len());
         if durable {
             self.commit_cut();
             self.durable_size = self.durable_size.max(end);
@@ -80,6 +87,9 @@ impl Content {
         for (page, part) in bytes.chunks(PAGE_BYTES).enumerate() {
             let at = position + (page * PAGE_BYTES) as u64;
             if self.is_same_durable(at, part) {
+                continue;
+            }
+            if durable && self.overwrite_page(at, part) {
                 continue;
             }
             for (index, data) in part.chunks(SECTOR_BYTES).enumerate() {
@@ -113,6 +123,22 @@ impl Content {
         }
     }
 
+    /// Writes a whole durable page over which nothing newer lies, at once: what journals do all the time.
+    fn overwrite_page(&mut self, at: u64, part: &[u8]) -> bool {
+        let Ok(bytes) = <&[u8; PAGE_BYTES]>::try_from(part) else { return false };
+        let first = at / SECTOR_BYTES as u64;
+        if !first.is_multiple_of(SECTORS_PER_PAGE)
+            || self.volatile.range(first..first + SECTORS_PER_PAGE).next().is_some()
+        {
+            return false;
+        }
+        self.durable
+            .entry(at / PAGE_BYTES as u64)
+            .and_modify(|page| page.copy_from_slice(bytes))
+            .or_insert_with(|| Box::new(*bytes));
+        true
+    }
+
     fn is_cut(&self, sector: u64) -> bool {
         self.cut_to.is_some_and(|cut| (sector + 1) * SECTOR_BYTES as u64 > cut)
     }
@@ -125,10 +151,11 @@ impl Content {
     }
 
     fn write_volatile(&mut self, sector: u64, data: &Sector, seq: u64) {
-        let keep_older = self.flushes_in_flight > 0;
         let versions = self.volatile.entry(sector).or_default();
-        if !keep_older {
-            versions.clear();
+        // Which older version a flush in flight will want is not known here: then all stay.
+        if self.flushes_in_flight == 0 {
+            let kept = self.versions_max.saturating_sub(1);
+            versions.drain(..versions.len().saturating_sub(kept));
         }
         versions.push((seq, Box::new(*data)));
     }
@@ -181,6 +208,7 @@ impl Content {
             self.cut_to = Some(self.cut_to.map_or(len, |cut| cut.min(len)));
             self.give_space_from(len);
             drop(self.volatile.split_off(&len.div_ceil(SECTOR_BYTES as u64)));
+            drop(self.bad.split_off(&len.div_ceil(SECTOR_BYTES as u64)));
             let last = len / SECTOR_BYTES as u64;
             let kept = (len % SECTOR_BYTES as u64) as usize;
             if kept > 0 && self.volatile.contains_key(&last) {
@@ -249,30 +277,40 @@ impl Content {
         self.flushes_in_flight = 0;
     }
 
-    /// Power loss: every sector that is not durable is kept or lost, each by its own chance; so are a growth
-    /// and a cut of the size, and with a lost cut everything written behind it.
-    pub(super) fn crash(&mut self, rng: &mut Rng) {
-        self.abandon_flushes();
-        if let Some(cut) = self.cut_to {
-            if rng.coin() {
-                self.commit_cut();
-            } else {
-                self.cut_to = None;
-                drop(self.volatile.split_off(&(cut / SECTOR_BYTES as u64)));
-                self.live_size = self.durable_size;
-            }
+    /// Keeps so many versions of each sector that is not durable, for a power loss to choose from.
+    pub(super) fn set_versions_max(&mut self, versions_max: usize) {
+        self.versions_max = versions_max;
+    }
+
+    /// Makes sectors unreadable, durably, until they are written again.
+    pub(super) fn spoil(&mut self, sector: u64, sectors: u64) {
+        self.bad.extend(sector..sector + sectors);
+    }
+
+    /// Whether the range touches a sector that cannot be read.
+    pub(super) fn is_bad(&self, position: u64, len: usize) -> bool {
+        !self.bad.is_empty() && self.bad.range(sectors(position, len)).next().is_some()
+    }
+
+    fn cure(&mut self, position: u64, len: usize) {
+        if !self.bad.is_empty() {
+            let range = sectors(position, len);
+            self.bad.retain(|sector| !range.contains(sector));
         }
-        for (sector, versions) in std::mem::take(&mut self.volatile) {
-            let choice = rng.below(versions.len() as u64 + 1) as usize;
-            if let Some((_, data)) = versions.get(choice) {
-                self.write_durable(sector, data);
-            }
+    }
+
+    /// The first page from `page` on, else the first of all, that holds durable bytes within the file.
+    pub(super) fn durable_page(&self, page: u64) -> Option<u64> {
+        let pages = self.live_size.min(self.durable_size).div_ceil(PAGE_BYTES as u64);
+        let from = |first: u64| self.durable.range(first..pages.max(first)).next();
+        from(page).or_else(|| from(0)).map(|(page, _)| *page)
+    }
+
+    /// Flips the bits of `mask` in one durable byte; what is not durable stays as it is.
+    pub(super) fn rot(&mut self, position: u64, mask: u8) {
+        if let Some(page) = self.durable.get_mut(&(position / PAGE_BYTES as u64)) {
+            page[(position % PAGE_BYTES as u64) as usize] ^= mask;
         }
-        let size = if rng.coin() { self.live_size } else { self.durable_size };
-        self.live_size = size;
-        self.durable_size = size;
-        drop(self.durable.split_off(&size.div_ceil(PAGE_BYTES as u64)));
-        self.give_space_from(size);
     }
 
     /// Flips the bits of `mask` in one byte, on the device and in what lies over it.
@@ -295,6 +333,10 @@ impl Content {
         self.commit_cut();
         self.durable_size = self.durable_size.min(len);
     }
+}
+
+fn sectors(position: u64, len: usize) -> std::ops::Range<u64> {
+    position / SECTOR_BYTES as u64..(position + len as u64).div_ceil(SECTOR_BYTES as u64)
 }
 
 fn pages(position: u64, len: u64) -> std::ops::Range<u64> {

@@ -1,7 +1,7 @@
 //! The contents of a simulated file against a plain model: live bytes exactly, and after a crash each sector
 //! one of the values that it may have.
 
-use super::content::{Content, SECTOR_BYTES};
+use super::content::{Content, SECTOR_BYTES, Shape};
 use super::rng::Rng;
 use proptest::prelude::*;
 
@@ -69,7 +69,7 @@ fn flush(content: &mut Content, seq: u64, success: bool, between: impl FnOnce(&m
 }
 
 fn check_crash(mut content: Content, model: &Model, seed: u64) -> Result<u64, TestCaseError> {
-    content.crash(&mut Rng::new(seed, 9));
+    content.crash(&mut Rng::new(seed, 9), Shape::EachSector);
     let bytes = content.read(0, SECTORS * SECTOR_BYTES);
     prop_assert_eq!(bytes.len() as u64, content.size());
     for (n, sector) in bytes.chunks(SECTOR_BYTES).enumerate() {
@@ -93,7 +93,7 @@ fn a_sector_rewritten_during_a_flush_is_never_older_than_the_flush() {
         content.write(0, &[1; SECTOR_BYTES], 1, true);
         content.write(0, &[2; SECTOR_BYTES], 2, false);
         flush(&mut content, 2, true, |content| content.write(0, &[3; SECTOR_BYTES], 3, false));
-        content.crash(&mut Rng::new(seed, 9));
+        content.crash(&mut Rng::new(seed, 9), Shape::EachSector);
         let first = content.read(0, 1)[0];
         assert!(first == 2 || first == 3, "{first} was gone with the flush");
     }

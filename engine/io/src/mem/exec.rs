@@ -2,6 +2,7 @@
 //! still while somebody is ready, but for a few hundred nanoseconds a poll, and then jumps to the next event.
 //! Knows nothing of disks or networks, reads no clock.
 
+use super::fate::{Fate, Fault};
 use super::rng::Rng;
 use super::trace::{Trace, What};
 use crate::Mono;
@@ -13,7 +14,6 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::Duration;
 
 /// What a poll costs in simulated nanoseconds, so that a loop that only yields still sees time pass.
 const POLL_NANOS: (u64, u64) = (100, 900);
@@ -52,6 +52,8 @@ struct Task {
 enum Event {
     Wake(Waker),
     Act(Box<dyn FnOnce()>),
+    /// A core goes on.
+    Unstall(usize),
 }
 
 /// A place in the list of events: when, and in which order at the same moment.
@@ -79,7 +81,6 @@ pub enum Outcome {
 }
 
 pub(super) struct Exec {
-    now: Cell<u64>,
     polls: Cell<u64>,
     mains_left: Cell<usize>,
     rng: RefCell<Rng>,
@@ -88,14 +89,17 @@ pub(super) struct Exec {
     next_task: Cell<TaskId>,
     next_event: Cell<u64>,
     ready: ReadyList,
+    /// The cores that stall, each with its tasks that are ready meanwhile.
+    stalled: RefCell<BTreeMap<usize, Vec<TaskId>>>,
     over: Cell<bool>,
-    pub(super) trace: Trace,
+    fired: Cell<u64>,
+    pub(super) trace: Rc<Trace>,
+    pub(super) fate: Rc<Fate>,
 }
 
 impl Exec {
-    pub(super) fn new(start: u64, rng: Rng) -> Rc<Exec> {
+    pub(super) fn new(rng: Rng, trace: Rc<Trace>, fate: Rc<Fate>) -> Rc<Exec> {
         Rc::new(Exec {
-            now: Cell::new(start),
             polls: Cell::new(0),
             mains_left: Cell::new(0),
             rng: RefCell::new(rng),
@@ -104,17 +108,25 @@ impl Exec {
             next_task: Cell::new(0),
             next_event: Cell::new(0),
             ready: ReadyList::default(),
+            stalled: RefCell::default(),
             over: Cell::new(false),
-            trace: Trace::default(),
+            fired: Cell::new(0),
+            trace,
+            fate,
         })
     }
 
     pub(super) fn now(&self) -> Mono {
-        Mono(self.now.get())
+        Mono(self.fate.now())
     }
 
     pub(super) fn polls(&self) -> u64 {
         self.polls.get()
+    }
+
+    /// Polls, and events that came due: operations of the disk done, bytes arrived, timers.
+    pub(super) fn events(&self) -> u64 {
+        self.polls.get() + self.fired.get()
     }
 
     pub(super) fn entropy(&self) -> u64 {
@@ -179,7 +191,7 @@ impl Exec {
     }
 
     fn add_event(&self, delay_nanos: u64, event: Event) -> EventKey {
-        let key = (self.now.get().saturating_add(delay_nanos), self.next_event.get());
+        let key = (self.fate.now().saturating_add(delay_nanos), self.next_event.get());
         self.next_event.set(key.1 + 1);
         self.events.borrow_mut().insert(key, event);
         key
@@ -203,7 +215,7 @@ impl Exec {
             if self.mains_left.get() == 0 {
                 return Outcome::Finished;
             }
-            if bounds.stop_at.is_some_and(|at| self.now.get() >= at)
+            if bounds.stop_at.is_some_and(|at| self.fate.now() >= at)
                 || bounds.stop_after_polls.is_some_and(|polls| self.polls.get() >= polls)
             {
                 return Outcome::Stopped;
@@ -215,6 +227,7 @@ impl Exec {
                 continue;
             }
             match self.pick_ready() {
+                Some(id) if self.put_aside(id) => {}
                 Some(id) => self.poll(id),
                 None if self.jump(bounds.stop_at) => {}
                 None => return Outcome::Deadlock(self.names(|_| true)),
@@ -227,13 +240,15 @@ impl Exec {
         let event = {
             let mut events = self.events.borrow_mut();
             match events.first_entry() {
-                Some(entry) if entry.key().0 <= self.now.get() => entry.remove(),
+                Some(entry) if entry.key().0 <= self.fate.now() => entry.remove(),
                 _ => return false,
             }
         };
+        self.fired.set(self.fired.get() + 1);
         match event {
             Event::Wake(waker) => waker.wake(),
             Event::Act(act) => act(),
+            Event::Unstall(core) => self.unstall(core),
         }
         true
     }
@@ -241,7 +256,7 @@ impl Exec {
     /// Jumps to the next event, but not past the moment of the stop.
     fn jump(&self, stop_at: Option<u64>) -> bool {
         let Some(next) = self.events.borrow().keys().next().map(|key| key.0) else { return false };
-        self.now.set(next.min(stop_at.unwrap_or(u64::MAX)).max(self.now.get()));
+        self.fate.set_now(next.min(stop_at.unwrap_or(u64::MAX)).max(self.fate.now()));
         true
     }
 
@@ -254,21 +269,50 @@ impl Exec {
         Some(ready.swap_remove(place))
     }
 
+    /// Puts a ready task aside when its core stalls, or begins to.
+    fn put_aside(&self, id: TaskId) -> bool {
+        let chance = self.fate.faults().cores.stall;
+        if chance.per_million == 0 && self.stalled.borrow().is_empty() {
+            return false;
+        }
+        let Some(core) = self.tasks.borrow().get(&id).map(|task| task.core) else { return false };
+        if let Some(aside) = self.stalled.borrow_mut().get_mut(&core) {
+            aside.push(id);
+            return true;
+        }
+        if !self.fate.draws(Fault::CoreStall, chance) {
+            return false;
+        }
+        let nanos = self.fate.tail_nanos(Fault::CoreStall, self.fate.faults().cores.stall_most);
+        self.fate.happened(Fault::CoreStall, nanos, || format!("core {core} for {} ms", nanos / 1_000_000));
+        self.stalled.borrow_mut().insert(core, vec![id]);
+        self.add_event(nanos, Event::Unstall(core));
+        true
+    }
+
+    fn unstall(&self, core: usize) {
+        let aside = self.stalled.borrow_mut().remove(&core).unwrap_or_default();
+        self.ready.lock().expect("nobody panics under this lock").extend(aside);
+    }
+
     fn poll(&self, id: TaskId) {
-        let (mut future, waker) = {
+        let (mut future, waker, core) = {
             let mut tasks = self.tasks.borrow_mut();
             // A task may be woken after its end; then there is nothing to do.
             let Some(task) = tasks.get_mut(&id) else { return };
             task.waker.queued.store(false, Ordering::Relaxed);
             let future = task.future.take().expect("only this loop takes futures, and it puts them back");
             self.trace.event(What::Poll, id, task.core as u64);
-            (future, Arc::clone(&task.waker))
+            (future, Arc::clone(&task.waker), task.core)
         };
         let cost = self.rng.borrow_mut().between(POLL_NANOS.0, POLL_NANOS.1);
-        self.now.set(self.now.get() + cost);
+        self.fate.set_now(self.fate.now() + cost);
         self.polls.set(self.polls.get() + 1);
         let waker = Waker::from(waker);
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+        self.fate.story.set_core(Some(core));
+        let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
+        self.fate.story.set_core(None);
+        match polled {
             Poll::Ready(()) => {
                 let task = self.tasks.borrow_mut().remove(&id);
                 drop((future, task));
@@ -358,8 +402,9 @@ pub(super) struct Sleep {
 }
 
 impl Sleep {
-    pub(super) fn new(exec: Rc<Exec>, wait: Duration) -> Sleep {
-        let until = exec.now().plus(wait).0;
+    /// Waits so many nanoseconds of simulated time from now on.
+    pub(super) fn new(exec: Rc<Exec>, nanos: u64) -> Sleep {
+        let until = exec.fate.now().saturating_add(nanos);
         Sleep { exec, until, event: None }
     }
 

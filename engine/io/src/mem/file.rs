@@ -1,6 +1,7 @@
 //! Files and buffers of the simulated host. Checks what the seam demands of a direct file, as strictly as a
 //! real device would.
 
+use super::disk_faults::Target;
 use super::host::{FLUSH_NANOS, MemHost};
 use super::names::Inode;
 use super::trace::What;
@@ -74,7 +75,7 @@ impl MemFile {
         // The descriptor stays open until the operation is done, whoever still waits for it.
         let open = Rc::clone(&self.0);
         let nanos = if durable { DURABLE_WRITE_NANOS } else { WRITE_NANOS };
-        Ok(host.disk_op(nanos, len, move |disk| {
+        Ok(host.disk_op(Target::File(self.0.inode), nanos, len, move |disk| {
             let (result, bytes) = disk.finish_write(id);
             (open, (result, MemBuf(bytes)))
         }))
@@ -108,7 +109,7 @@ impl File for MemFile {
             open.host.0.exec.trace.event(What::Read, inode, position);
             let held = Rc::clone(&open);
             let read = move |disk: &mut super::disk::Disk| (held, disk.read(inode, position, len));
-            let (_, bytes) = open.host.disk_op(READ_NANOS, len, read).await;
+            let (_, bytes) = open.host.disk_op(Target::File(inode), READ_NANOS, len, read).await;
             bytes.map(Bytes::from)
         }
     }
@@ -119,9 +120,8 @@ impl File for MemFile {
             open.host.0.exec.trace.event(What::Sync, open.inode, 0);
             let flush = open.host.disk().begin_flush(open.inode);
             let held = Rc::clone(&open);
-            let (_, result) =
-                open.host.disk_op(FLUSH_NANOS, 0, move |disk| (held, disk.finish_flush(flush))).await;
-            result
+            let finish = move |disk: &mut super::disk::Disk| (held, disk.finish_flush(flush));
+            open.host.disk_op(Target::File(open.inode), FLUSH_NANOS, 0, finish).await.1
         }
     }
 
@@ -131,7 +131,7 @@ impl File for MemFile {
             check::writable(open.access)?;
             let (inode, held) = (open.inode, Rc::clone(&open));
             let allocate = move |disk: &mut super::disk::Disk| (held, disk.allocate(inode, position, len));
-            open.host.disk_op(META_NANOS, 0, allocate).await.1
+            open.host.disk_op(Target::File(inode), META_NANOS, 0, allocate).await.1
         }
     }
 
@@ -141,7 +141,7 @@ impl File for MemFile {
             check::writable(open.access)?;
             let (inode, held) = (open.inode, Rc::clone(&open));
             let truncate = move |disk: &mut super::disk::Disk| (held, disk.truncate(inode, len));
-            open.host.disk_op(META_NANOS, 0, truncate).await;
+            open.host.disk_op(Target::File(inode), META_NANOS, 0, truncate).await;
             Ok(())
         }
     }

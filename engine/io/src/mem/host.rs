@@ -2,10 +2,14 @@
 //! time. Nothing real is touched.
 
 use super::channel::{MemReceiver, MemRxHalf, MemSender, MemTxHalf};
+use super::clock::CoreClock;
 use super::disk::Disk;
+use super::disk_faults::Target;
 use super::exec::{Exec, OpWait, Sleep};
+use super::fate::{Fate, Fault};
 use super::file::{MemBuf, MemFile};
-use super::net::{End, Net};
+use super::net::{ConnectMishap, Net};
+use super::pipe::End;
 use super::stream::{MemListener, MemParts, MemStream};
 use super::trace::What;
 use super::world::MemWorld;
@@ -20,8 +24,6 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-/// The wall clock of the first simulated boot: 2025-01-01.
-const WALL_START_MS: i64 = 1_735_689_600_000;
 /// What a buffer holds that the caller wanted to fill.
 const STALE_BYTE: u8 = 0xa5;
 /// Names are looked up and changed in about this time.
@@ -33,6 +35,7 @@ pub(super) struct Inner {
     pub(super) exec: Rc<Exec>,
     pub(super) world: MemWorld,
     core: Core,
+    clock: CoreClock,
 }
 
 /// The host of a simulated core.
@@ -41,7 +44,13 @@ pub struct MemHost(pub(super) Rc<Inner>);
 
 impl MemHost {
     pub(super) fn new(exec: Rc<Exec>, world: MemWorld, core: Core) -> MemHost {
-        MemHost(Rc::new(Inner { exec, world, core }))
+        let clock = CoreClock::draw(&exec.fate, core.0);
+        MemHost(Rc::new(Inner { exec, world, core, clock }))
+    }
+
+    /// The world that this core lives in: to change its faults while a run goes on.
+    pub fn world(&self) -> MemWorld {
+        self.0.world.clone()
     }
 
     pub(super) fn disk(&self) -> RefMut<'_, Disk> {
@@ -55,26 +64,66 @@ impl MemHost {
     /// An operation on the disk that takes effect when it completes, waited for or not.
     pub(super) fn disk_op<T: 'static>(
         &self,
+        target: Target<'_>,
         base_nanos: u64,
         bytes: usize,
         effect: impl FnOnce(&mut Disk) -> T + 'static,
     ) -> OpWait<T> {
-        let delay = self.disk().delay(base_nanos, bytes);
+        let delay = self.disk().delay(target, base_nanos, bytes);
         let host = self.clone();
         self.0.exec.complete_after(delay, move || effect(&mut host.disk()))
     }
 
+    /// There and back, for a connection.
+    async fn reach(&self, address: SocketAddr) -> io::Result<End> {
+        let exec = &self.0.exec;
+        let there = self.net().delay();
+        Sleep::new(exec.clone(), there).await;
+        let luck = self.net().luck(address);
+        let mishap = self.net().connect_mishap(luck);
+        let end = match mishap {
+            None => self.net().connect(address, luck),
+            Some(ConnectMishap::Refused) => Err(io::ErrorKind::ConnectionRefused.into()),
+            Some(ConnectMishap::Lost(wait)) => {
+                Sleep::new(exec.clone(), wait.as_nanos() as u64).await;
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+        };
+        let back = self.net().delay();
+        Sleep::new(exec.clone(), back).await;
+        end
+    }
+
     fn name_op<T: 'static>(
         &self,
+        what: &'static str,
         path: &Path,
         effect: impl FnOnce(&mut Disk, &Path) -> io::Result<T> + 'static,
     ) -> impl Future<Output = io::Result<T>> + 'static {
         let (host, path) = (self.clone(), path.to_owned());
         async move {
             host.0.exec.trace.bytes(What::Name, path.as_os_str().as_encoded_bytes());
-            host.disk_op(NAME_NANOS, 0, move |disk| effect(disk, &path)).await
+            let target = path.clone();
+            let wait = host.disk_op(Target::Path(&target), NAME_NANOS, 0, move |disk| effect(disk, &path));
+            let result = wait.await;
+            host.0.world.0.fate.tell(|| {
+                let failed = result.as_ref().err().map(|e| format!(": {e}")).unwrap_or_default();
+                format!("{what} {}{failed}", target.display())
+            });
+            result
         }
     }
+}
+
+/// How late a timer fires, in nanoseconds.
+fn timer_lateness(fate: &Fate) -> u64 {
+    let chance = fate.faults().clock.late_timer;
+    if !fate.draws(Fault::LateTimer, chance) {
+        return 0;
+    }
+    let nanos = fate.tail_nanos(Fault::LateTimer, fate.faults().clock.late_timer_most);
+    fate.happened(Fault::LateTimer, nanos, || format!("{} ms late", nanos / 1_000_000));
+    nanos
 }
 
 struct Locked {
@@ -104,11 +153,11 @@ impl Host for MemHost {
     }
 
     fn now(&self) -> Mono {
-        self.0.exec.now()
+        Mono(self.0.clock.read(self.0.exec.now().0))
     }
 
     fn wall_ms(&self) -> i64 {
-        WALL_START_MS + (self.now().0 / 1_000_000) as i64
+        self.0.world.0.wall.read(&self.0.exec.fate)
     }
 
     fn entropy(&self) -> u64 {
@@ -123,7 +172,9 @@ impl Host for MemHost {
     }
 
     fn sleep(&self, wait: Duration) -> impl Future<Output = ()> + 'static {
-        Sleep::new(self.0.exec.clone(), wait)
+        let nanos = self.0.clock.simulated(wait.as_nanos().min(u128::from(u64::MAX)) as u64);
+        let nanos = nanos.saturating_add(timer_lateness(&self.0.exec.fate));
+        Sleep::new(self.0.exec.clone(), nanos)
     }
 
     fn yield_now(&self) -> impl Future<Output = ()> + 'static {
@@ -142,14 +193,14 @@ impl Host for MemHost {
     }
 
     fn sender<T: Send + 'static>(&self, half: MemTxHalf<T>) -> impl Future<Output = MemSender<T>> + 'static {
-        half.connect()
+        half.connect(self.0.exec.clone())
     }
 
     fn receiver<T: Send + 'static>(
         &self,
         half: MemRxHalf<T>,
     ) -> impl Future<Output = MemReceiver<T>> + 'static {
-        half.connect()
+        half.connect(self.0.exec.clone())
     }
 
     fn buf(&self, len: usize) -> MemBuf {
@@ -164,46 +215,46 @@ impl Host for MemHost {
 
     fn open(&self, path: &Path, access: Access) -> impl Future<Output = io::Result<MemFile>> + 'static {
         let host = self.clone();
-        let open = self.name_op(path, move |disk, path| disk.open(path, access));
+        let open = self.name_op("open", path, move |disk, path| disk.open(path, access));
         async move { Ok(MemFile::new(host, open.await?, access)) }
     }
 
     fn create_dir_all(&self, path: &Path) -> impl Future<Output = io::Result<()>> + 'static {
-        self.name_op(path, |disk, path| disk.tree().create_dir_all(path))
+        self.name_op("create directory", path, |disk, path| disk.tree().create_dir_all(path))
     }
 
     fn sync_dir(&self, path: &Path) -> impl Future<Output = io::Result<()>> + 'static {
-        self.name_op(path, Disk::sync_dir)
+        self.name_op("flush directory", path, Disk::sync_dir)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> impl Future<Output = io::Result<()>> + 'static {
         let to = to.to_owned();
-        self.name_op(from, move |disk, from| disk.tree().rename(from, &to))
+        self.name_op("rename", from, move |disk, from| disk.tree().rename(from, &to))
     }
 
     fn remove_file(&self, path: &Path) -> impl Future<Output = io::Result<()>> + 'static {
-        self.name_op(path, |disk, path| disk.tree().remove_file(path))
+        self.name_op("remove", path, |disk, path| disk.tree().remove_file(path))
     }
 
     fn remove_dir(&self, path: &Path) -> impl Future<Output = io::Result<()>> + 'static {
-        self.name_op(path, |disk, path| disk.tree().remove_dir(path))
+        self.name_op("remove directory", path, |disk, path| disk.tree().remove_dir(path))
     }
 
     fn list_dir(&self, path: &Path) -> impl Future<Output = io::Result<Vec<PathBuf>>> + 'static {
-        self.name_op(path, |disk, path| disk.tree().list(path))
+        self.name_op("list", path, |disk, path| disk.tree().list(path))
     }
 
     fn path_kind(&self, path: &Path) -> impl Future<Output = io::Result<PathKind>> + 'static {
-        self.name_op(path, |disk, path| disk.kind(path))
+        self.name_op("look at", path, |disk, path| disk.kind(path))
     }
 
     fn space(&self, path: &Path) -> impl Future<Output = io::Result<Space>> + 'static {
-        self.name_op(path, |disk, path| disk.tree().find(path).map(|_| ()).map(|()| disk.space()))
+        self.name_op("space of", path, |disk, path| disk.tree().find(path).map(|_| ()).map(|()| disk.space()))
     }
 
     fn lock(&self, path: &Path) -> impl Future<Output = io::Result<Lock>> + 'static {
         let host = self.clone();
-        let lock = self.name_op(path, move |disk, path| {
+        let lock = self.name_op("lock", path, move |disk, path| {
             disk.lock(path)?;
             Ok(Locked { host, path: path.to_owned() })
         });
@@ -222,11 +273,11 @@ impl Host for MemHost {
         let host = self.clone();
         async move {
             host.0.exec.trace.event(What::Connect, u64::from(address.port()), 0);
-            let there = host.net().delay();
-            Sleep::new(host.0.exec.clone(), Duration::from_nanos(there)).await;
-            let end: io::Result<End> = host.net().connect(address);
-            let back = host.net().delay();
-            Sleep::new(host.0.exec.clone(), Duration::from_nanos(back)).await;
+            let end = host.reach(address).await;
+            host.0.exec.fate.tell(|| match &end {
+                Ok(end) => format!("connect to {address}: connection {}", end.luck().id),
+                Err(e) => format!("connect to {address}: {e}"),
+            });
             Ok(MemStream::new(host, end?))
         }
     }

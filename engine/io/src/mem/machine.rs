@@ -4,10 +4,12 @@ use super::channel::{MemRxHalf, MemTxHalf, channel};
 use super::exec::{Bounds, Exec, Outcome};
 use super::host::MemHost;
 use super::rng::Rng;
+use super::trace::Trace;
 use super::world::{MemWorld, RunReport, SCHEDULER_SALT};
 use crate::seam::{Core, Machine};
 use std::future::Future;
 use std::io;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// What passes between two runs, so that wall clocks and monotonic ones move on.
@@ -61,8 +63,10 @@ impl Machine for MemMachine {
         F: Future<Output = ()> + 'static,
     {
         let start = self.world.0.clock.get();
-        self.world.begin_run(self.seed);
-        let exec = Exec::new(start, Rng::new(self.seed, SCHEDULER_SALT));
+        let trace = Rc::new(Trace::default());
+        self.world.begin_run(self.seed, start, trace.clone());
+        let fate = self.world.0.fate.clone();
+        let exec = Exec::new(Rng::new(self.seed, SCHEDULER_SALT), trace, fate);
         for (core, main) in mains.into_iter().enumerate() {
             let host = MemHost::new(exec.clone(), self.world.clone(), Core(core));
             // A main is called on its own core, as on a real machine.
@@ -75,6 +79,7 @@ impl Machine for MemMachine {
         self.world.end_run(RunReport {
             outcome: outcome.clone(),
             polls: exec.polls(),
+            events: exec.events(),
             elapsed: Duration::from_nanos(end - start),
             trace: exec.trace.value(),
         });

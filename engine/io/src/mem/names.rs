@@ -48,6 +48,10 @@ struct Change {
 #[derive(Debug)]
 pub(super) struct Tree {
     live: BTreeMap<Inode, Names>,
+    /// Where each inode is now: every one has one name at most.
+    place: BTreeMap<Inode, (Inode, OsString)>,
+    /// Files that have lost their name, but may get it back by a crash.
+    nameless: BTreeSet<Inode>,
     /// With the number of the change that made each, so that an older one applied later changes nothing.
     durable: BTreeMap<(Inode, OsString), (u64, Option<Node>)>,
     pending: Vec<Change>,
@@ -59,6 +63,8 @@ impl Default for Tree {
     fn default() -> Self {
         Tree {
             live: BTreeMap::from([(ROOT, Names::new())]),
+            place: BTreeMap::new(),
+            nameless: BTreeSet::new(),
             durable: BTreeMap::new(),
             pending: Vec::new(),
             next_inode: ROOT + 1,
@@ -114,10 +120,18 @@ impl Tree {
     fn change(&mut self, puts: Vec<Put>) {
         for put in &puts {
             let names = self.live.get_mut(&put.directory).expect("looked up before");
-            match put.node {
+            let old = match put.node {
                 Some(node) => names.insert(put.name.clone(), node),
                 None => names.remove(&put.name),
             };
+            if let Some(old) = old {
+                self.place.remove(&old.inode());
+                self.nameless.insert(old.inode());
+            }
+            if let Some(node) = put.node {
+                self.place.insert(node.inode(), (put.directory, put.name.clone()));
+                self.nameless.remove(&node.inode());
+            }
         }
         self.pending.push(Change { number: self.next_change, puts });
         self.next_change += 1;
@@ -221,7 +235,14 @@ impl Tree {
 
     /// The path that a file has now.
     pub(super) fn path_of(&self, inode: Inode) -> Option<PathBuf> {
-        self.files().into_iter().find(|(_, other)| *other == inode).map(|(path, _)| path)
+        let mut names = Vec::new();
+        let mut at = inode;
+        while at != ROOT {
+            let (directory, name) = self.place.get(&at)?;
+            names.push(name);
+            at = *directory;
+        }
+        Some(names.into_iter().rev().fold(PathBuf::from("/"), |path, name| path.join(name)))
     }
 
     /// Makes every change of the directory durable.
@@ -245,10 +266,22 @@ impl Tree {
         }
     }
 
-    /// Power loss: what was synced stays, every other change is kept or lost.
-    pub(super) fn crash(&mut self, rng: &mut Rng) {
+    /// A durable name of a file is gone, though nobody removed it.
+    pub(super) fn lose(&mut self, path: &Path) {
+        let Ok((directory, name)) = self.split(path) else { return };
+        self.durable.remove(&(directory, name.to_owned()));
+        let lost = self.live.get_mut(&directory).and_then(|names| names.remove(name));
+        if let Some(node) = lost {
+            self.place.remove(&node.inode());
+        }
+    }
+
+    /// Power loss: what was synced stays, every other change is kept or lost. Gives how many were lost.
+    pub(super) fn crash(&mut self, rng: &mut Rng) -> u64 {
         let pending = std::mem::take(&mut self.pending);
-        let kept = pending.into_iter().filter(|_| rng.coin()).collect();
+        let changes = pending.len();
+        let kept: Vec<Change> = pending.into_iter().filter(|_| rng.coin()).collect();
+        let lost = changes - kept.len();
         self.apply(kept);
         for names in self.live.values_mut() {
             names.clear();
@@ -259,8 +292,20 @@ impl Tree {
             }
         }
         self.forget_unreachable();
+        self.place = self.places();
+        self.nameless.clear();
         let reachable: BTreeSet<Inode> = self.live.keys().copied().collect();
         self.durable.retain(|(directory, _), (_, node)| node.is_some() && reachable.contains(directory));
+        lost as u64
+    }
+
+    fn places(&self) -> BTreeMap<Inode, (Inode, OsString)> {
+        let entries = |(directory, names): (&Inode, &Names)| {
+            let directory = *directory;
+            let place = move |(name, node): (&OsString, &Node)| (node.inode(), (directory, name.clone()));
+            names.iter().map(place).collect::<Vec<_>>()
+        };
+        self.live.iter().flat_map(entries).collect()
     }
 
     fn forget_unreachable(&mut self) {
@@ -286,8 +331,18 @@ impl Tree {
         live.chain(durable).chain(pending).map(Node::inode).collect()
     }
 
-    /// Every inode that a name leads to now.
-    pub(super) fn linked(&self) -> BTreeSet<Inode> {
-        self.live.values().flat_map(|names| names.values().map(|node| node.inode())).collect()
+    /// Whether a name leads to the inode now.
+    pub(super) fn is_linked(&self, inode: Inode) -> bool {
+        self.place.contains_key(&inode)
+    }
+
+    /// Whether files have lost their names since somebody asked which of them are gone for good.
+    pub(super) fn has_nameless(&self) -> bool {
+        !self.nameless.is_empty()
+    }
+
+    /// Forgets the nameless that nothing leads to any more.
+    pub(super) fn forget_nameless(&mut self, is_there: impl Fn(Inode) -> bool) {
+        self.nameless.retain(|inode| is_there(*inode));
     }
 }

@@ -1,209 +1,143 @@
-//! The simulated network: ordered byte pipes with bounded buffers and delays, and the addresses that somebody
-//! listens on. A pipe breaks bytes up as it likes, never reorders or loses them; faults would be added here.
+//! The simulated network: the addresses that somebody listens on, how long bytes travel, and what befalls
+//! connections by chance. What a connection is, and what a mishap does to it, is the pipe's business.
 
+use super::fate::{Fate, Fault};
+use super::faults::{Chance, NetFaults};
+use super::pipe::{CutPipe, End, Luck, Mishap};
 use super::rng::Rng;
 use crate::local::LocalQueue;
-use bytes::{Bytes, BytesMut};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::{Context, Poll, Waker};
+use std::rc::Rc;
+use std::time::Duration;
 
-/// What one direction of a connection holds before its writer waits.
-const PIPE_BYTES: usize = 256 * 1024;
 /// Connections that wait to be accepted, like the real host's backlog.
 const BACKLOG: usize = 4096;
 const FIRST_EPHEMERAL_PORT: u16 = 32_768;
 /// How long bytes travel, in nanoseconds.
 const DELAY_NANOS: (u64, u64) = (10_000, 60_000);
-
-/// One direction of a connection.
-#[derive(Debug, Default)]
-struct PipeState {
-    chunks: VecDeque<(u64, Bytes)>,
-    bytes: usize,
-    last_arrival: u64,
-    ended: bool,
-    /// The reader wants no more: it is gone or has shut down.
-    refused: bool,
-    reset: bool,
-    reader: Option<Waker>,
-    writer: Option<Waker>,
-}
-
-/// A pipe that both ends hold. Streams travel between cores and must be `Send`, hence the lock, which is never
-/// contended.
-#[derive(Clone, Debug, Default)]
-struct Pipe(Arc<Mutex<PipeState>>);
-
-impl Pipe {
-    fn state(&self) -> MutexGuard<'_, PipeState> {
-        self.0.lock().expect("nobody panics under this lock")
-    }
-
-    fn wake_both(&self) {
-        let (reader, writer) = {
-            let mut state = self.state();
-            (state.reader.take(), state.writer.take())
-        };
-        reader.into_iter().chain(writer).for_each(Waker::wake);
-    }
-
-    fn set(&self, change: impl FnOnce(&mut PipeState)) {
-        change(&mut self.state());
-        self.wake_both();
-    }
-}
-
-/// What a write got rid of: how many bytes, and when they arrive.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Sent {
-    pub(super) bytes: usize,
-    pub(super) arrives: u64,
-}
-
-/// One end of a connection. Dropping it closes it as the kernel does: unread bytes reset the connection, else
-/// the peer reads what was sent and then the end.
-#[derive(Debug)]
-pub(super) struct End {
-    tx: Pipe,
-    rx: Pipe,
-    peer: SocketAddr,
-}
-
-impl End {
-    pub(super) fn peer(&self) -> SocketAddr {
-        self.peer
-    }
-
-    /// Sends some of `chunk`, or waits for room.
-    pub(super) fn poll_send(
-        &self,
-        net: &mut Net,
-        now: u64,
-        chunk: &Bytes,
-        cx: &Context<'_>,
-    ) -> Poll<io::Result<Sent>> {
-        let mut pipe = self.tx.state();
-        if pipe.reset {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
-        }
-        if pipe.ended || pipe.refused {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-        }
-        let bytes = chunk.len().min(PIPE_BYTES - pipe.bytes);
-        if bytes == 0 && !chunk.is_empty() {
-            pipe.writer = Some(cx.waker().clone());
-            return Poll::Pending;
-        }
-        let arrives = pipe.last_arrival.max(now + net.delay());
-        pipe.last_arrival = arrives;
-        pipe.bytes += bytes;
-        pipe.chunks.push_back((arrives, chunk.slice(..bytes)));
-        Poll::Ready(Ok(Sent { bytes, arrives }))
-    }
-
-    /// Called when bytes arrive.
-    pub(super) fn reader_wake(&self) -> impl FnOnce() + 'static {
-        let pipe = self.tx.clone();
-        move || {
-            let waker = pipe.state().reader.take();
-            waker.into_iter().for_each(Waker::wake);
-        }
-    }
-
-    /// Appends what has arrived to `buf`, at most up to its capacity; 0 is the end.
-    pub(super) fn poll_receive(
-        &self,
-        net: &mut Net,
-        now: u64,
-        buf: &mut BytesMut,
-        cx: &Context<'_>,
-    ) -> Poll<io::Result<usize>> {
-        let mut pipe = self.rx.state();
-        if pipe.reset {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
-        }
-        if pipe.refused {
-            return Poll::Ready(Ok(0));
-        }
-        let arrived: usize =
-            pipe.chunks.iter().take_while(|(at, _)| *at <= now).map(|(_, bytes)| bytes.len()).sum();
-        if arrived == 0 {
-            if pipe.ended && pipe.chunks.is_empty() {
-                return Poll::Ready(Ok(0));
-            }
-            pipe.reader = Some(cx.waker().clone());
-            return Poll::Pending;
-        }
-        let wanted = net.fragment(arrived.min(buf.capacity() - buf.len()));
-        take(&mut pipe, wanted, buf);
-        let writer = pipe.writer.take();
-        drop(pipe);
-        writer.into_iter().for_each(Waker::wake);
-        Poll::Ready(Ok(wanted))
-    }
-
-    pub(super) fn shutdown(&self, how: std::net::Shutdown) {
-        if how != std::net::Shutdown::Read {
-            self.tx.set(|pipe| pipe.ended = true);
-        }
-        if how != std::net::Shutdown::Write {
-            self.rx.set(|pipe| pipe.refused = true);
-        }
-    }
-}
-
-fn take(pipe: &mut PipeState, wanted: usize, buf: &mut BytesMut) {
-    let mut left = wanted;
-    while left > 0 {
-        let (_, chunk) = pipe.chunks.front_mut().expect("counted before");
-        let part = chunk.split_to(left.min(chunk.len()));
-        buf.extend_from_slice(&part);
-        left -= part.len();
-        if chunk.is_empty() {
-            pipe.chunks.pop_front();
-        }
-    }
-    pipe.bytes -= wanted;
-}
-
-impl Drop for End {
-    fn drop(&mut self) {
-        let unread = self.rx.state().bytes > 0;
-        self.rx.set(|pipe| {
-            pipe.refused = true;
-            pipe.reset |= unread;
-        });
-        self.tx.set(|pipe| {
-            pipe.ended = true;
-            pipe.reset |= unread;
-        });
-    }
-}
-
-fn pair(client: SocketAddr, server: SocketAddr) -> (End, End) {
-    let (up, down) = (Pipe::default(), Pipe::default());
-    let near = End { tx: up.clone(), rx: down.clone(), peer: server };
-    (near, End { tx: down, rx: up, peer: client })
-}
+/// How long a lost connect takes to fail, unless the faults say otherwise.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// All that machines share on the wire.
 #[derive(Debug)]
 pub(super) struct Net {
     rng: Rng,
+    fate: Rc<Fate>,
     listeners: BTreeMap<SocketAddr, LocalQueue<End>>,
     next_port: u16,
+    connections: u64,
+    /// What was cut, and by which fault; only those that heal.
+    cut: Vec<(Fault, CutPipe)>,
+}
+
+/// What befalls a connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ConnectMishap {
+    Refused,
+    /// Nobody answers for so long.
+    Lost(Duration),
 }
 
 impl Net {
-    pub(super) fn new(rng: Rng) -> Net {
-        Net { rng, listeners: BTreeMap::new(), next_port: FIRST_EPHEMERAL_PORT }
+    pub(super) fn new(rng: Rng, fate: Rc<Fate>) -> Net {
+        Net {
+            rng,
+            fate,
+            listeners: BTreeMap::new(),
+            next_port: FIRST_EPHEMERAL_PORT,
+            connections: 0,
+            cut: Vec::new(),
+        }
     }
 
     pub(super) fn reseed(&mut self, rng: Rng) {
         self.rng = rng;
+        self.connections = 0;
+    }
+
+    /// New faults are in force: cuts whose chance is zero now are mended.
+    pub(super) fn faults_changed(&mut self) {
+        let (one_way, both) = {
+            let faults = self.fate.faults();
+            (faults.net.one_way_cut.per_million, faults.net.black_hole.per_million)
+        };
+        let heals = |fault: &Fault| if *fault == Fault::OneWayCut { one_way == 0 } else { both == 0 };
+        let (healed, cut) = std::mem::take(&mut self.cut).into_iter().partition(|(fault, _)| heals(fault));
+        self.cut = cut;
+        for (_, pipe) in healed {
+            pipe.mend();
+        }
+    }
+
+    /// Draws the luck of a connection that is about to be made.
+    pub(super) fn luck(&mut self, server: SocketAddr) -> Luck {
+        self.connections += 1;
+        let draw = self.fate.below(Fault::HitConnection, 1_000_000) as u32;
+        let luck = Luck { id: self.connections, draw, port: server.port() };
+        if is_hit(&self.fate.faults().net, luck) {
+            let id = luck.id;
+            self.fate.happened(Fault::HitConnection, id, || format!("connection {id} can be hit"));
+        }
+        luck
+    }
+
+    /// Whether one that can be hit is, by this chance.
+    fn strikes(&self, fault: Fault, luck: Luck, chance: impl FnOnce(&NetFaults) -> Chance) -> bool {
+        let faults = self.fate.faults();
+        let strikes = is_hit(&faults.net, luck) && self.fate.draws(fault, chance(&faults.net));
+        if strikes {
+            self.fate.happened(fault, luck.id, || format!("connection {}", luck.id));
+        }
+        strikes
+    }
+
+    /// What befalls a connect, if anything.
+    pub(super) fn connect_mishap(&self, luck: Luck) -> Option<ConnectMishap> {
+        if self.strikes(Fault::RefusedConnect, luck, |net| net.refused_connect) {
+            return Some(ConnectMishap::Refused);
+        }
+        if self.strikes(Fault::LostConnect, luck, |net| net.lost_connect) {
+            let timeout = self.fate.faults().net.connect_timeout;
+            return Some(ConnectMishap::Lost(if timeout.is_zero() { CONNECT_TIMEOUT } else { timeout }));
+        }
+        None
+    }
+
+    /// What befalls a send, if anything, and by which fault.
+    pub(super) fn mishap(&self, end: &End) -> Option<(Fault, Mishap)> {
+        let luck = end.luck();
+        if !is_hit(&self.fate.faults().net, luck) || end.is_cut() {
+            return None;
+        }
+        if self.strikes(Fault::Reset, luck, |net| net.reset) {
+            return Some((Fault::Reset, Mishap::Reset));
+        }
+        if self.strikes(Fault::HalfClose, luck, |net| net.half_close) {
+            return Some((Fault::HalfClose, Mishap::HalfClose));
+        }
+        if self.strikes(Fault::OneWayCut, luck, |net| net.one_way_cut) {
+            return Some((Fault::OneWayCut, Mishap::Cut));
+        }
+        if self.strikes(Fault::BlackHole, luck, |net| net.black_hole) {
+            return Some((Fault::BlackHole, Mishap::CutBoth));
+        }
+        if self.strikes(Fault::Dead, luck, |net| net.dead) {
+            return Some((Fault::Dead, Mishap::CutBoth));
+        }
+        if self.strikes(Fault::NetStall, luck, |net| net.stall) {
+            let most = self.fate.faults().net.stall_most;
+            return Some((Fault::NetStall, Mishap::Stall(self.fate.tail_nanos(Fault::NetStall, most))));
+        }
+        None
+    }
+
+    /// Remembers a cut, to be mended if its fault heals.
+    pub(super) fn was_cut(&mut self, fault: Fault, pipe: CutPipe) {
+        if fault != Fault::Dead {
+            self.cut.push((fault, pipe));
+        }
     }
 
     /// How long something travels, in nanoseconds.
@@ -212,7 +146,7 @@ impl Net {
     }
 
     /// How much of what is there a read brings: often all, sometimes less, at times a single byte.
-    fn fragment(&mut self, there: usize) -> usize {
+    pub(super) fn fragment(&mut self, there: usize) -> usize {
         match self.rng.below(8) {
             0 => 1,
             1 | 2 => self.rng.between(1, there as u64) as usize,
@@ -253,13 +187,13 @@ impl Net {
     }
 
     /// Connects, or is refused. The connection stands before it is accepted.
-    pub(super) fn connect(&mut self, server: SocketAddr) -> io::Result<End> {
+    pub(super) fn connect(&mut self, server: SocketAddr, luck: Luck) -> io::Result<End> {
         let port = self.ephemeral_port();
         let answers = |address: &&SocketAddr| {
             address.port() == server.port() && (address.ip() == server.ip() || address.ip().is_unspecified())
         };
         let address = self.listeners.keys().find(answers).copied().ok_or(io::ErrorKind::ConnectionRefused)?;
-        let (near, far) = pair(SocketAddr::new(server.ip(), port), server);
+        let (near, far) = End::pair(SocketAddr::new(server.ip(), port), server, luck);
         match self.listeners[&address].try_push(far) {
             Ok(()) => Ok(near),
             Err(_) => Err(io::ErrorKind::ConnectionRefused.into()),
@@ -268,8 +202,14 @@ impl Net {
 
     /// The process is gone: nobody listens any more.
     pub(super) fn process_gone(&mut self) {
+        self.cut.clear();
         for address in self.listeners.keys().copied().collect::<Vec<_>>() {
             drop(self.unlisten(address));
         }
     }
+}
+
+/// Whether a connection can be hit at all.
+fn is_hit(faults: &NetFaults, luck: Luck) -> bool {
+    luck.draw < faults.hit_per_million && (faults.ports.is_empty() || faults.ports.contains(&luck.port))
 }

@@ -2,7 +2,7 @@
 
 use super::exec::Exec;
 use super::host::MemHost;
-use super::net::{End, Sent};
+use super::pipe::{End, Sent};
 use super::trace::What;
 use crate::local::LocalQueue;
 use crate::seam::{Listener, Read, Stream};
@@ -75,6 +75,12 @@ impl MemStream {
         &self.host.0.exec
     }
 
+    /// Writes a line of the story about this connection, if anybody wants one.
+    fn tell(&self, what: impl FnOnce() -> String) {
+        let (id, peer) = (self.end.luck().id, self.end.peer());
+        self.exec().fate.tell(|| format!("connection {id} with {peer}: {}", what()));
+    }
+
     async fn send_all(&self, slices: &[Bytes]) -> io::Result<()> {
         for slice in slices {
             let mut rest = slice.clone();
@@ -83,8 +89,11 @@ impl MemStream {
                 let sent: Sent =
                     poll_fn(|cx| self.end.poll_send(&mut self.host.net(), now, &rest, cx)).await?;
                 self.exec().trace.bytes(What::Send, &rest[..sent.bytes]);
-                let travel = sent.arrives.saturating_sub(self.exec().now().0);
-                self.exec().act_after(travel, self.end.reader_wake());
+                self.tell(|| format!("sends {} bytes", sent.bytes));
+                if let Some(arrives) = sent.arrives {
+                    let travel = arrives.saturating_sub(self.exec().now().0);
+                    self.exec().act_after(travel, self.end.reader_wake());
+                }
                 rest = rest.slice(sent.bytes..);
             }
         }
@@ -103,6 +112,11 @@ impl Stream for MemStream {
             self.end.poll_receive(&mut self.host.net(), now, &mut buf, cx)
         })
         .await;
+        self.tell(|| match &received {
+            Ok(0) => "reads the end".to_owned(),
+            Ok(bytes) => format!("reads {bytes} bytes"),
+            Err(e) => format!("reads an error: {e}"),
+        });
         let read = received.map(|bytes| match bytes {
             0 => Read::End,
             bytes => {
@@ -118,6 +132,9 @@ impl Stream for MemStream {
         let unfinished = crate::check::OnDrop::new(|| self.end.shutdown(Shutdown::Both));
         let result = self.send_all(&slices).await;
         unfinished.forget();
+        if let Err(e) = &result {
+            self.tell(|| format!("cannot write: {e}"));
+        }
         slices.clear();
         (result, slices)
     }

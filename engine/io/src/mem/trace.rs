@@ -17,6 +17,7 @@ pub(super) enum What {
     Connect,
     Send,
     Receive,
+    Fault,
 }
 
 /// A running hash (multiply and rotate, not cryptographic) over what happened, in order.

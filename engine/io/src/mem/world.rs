@@ -1,10 +1,14 @@
 //! What outlives a run of the simulated machine: disk, network and the running of time. Tests reach in here to
 //! crash, damage, fill and look at the disk between runs or while one goes on.
 
+use super::clock::WallClock;
 use super::disk::{Disk, DiskOp};
 use super::exec::Outcome;
+use super::fate::{DamageHook, Fate, FaultCounts};
+use super::faults::{Damage, Faults};
 use super::net::Net;
 use super::rng::Rng;
+use super::trace::Trace;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,6 +28,8 @@ pub struct RunReport {
     pub outcome: Outcome,
     /// Polls of tasks.
     pub polls: u64,
+    /// Polls, and events that came due: operations of the disk done, bytes arrived, timers.
+    pub events: u64,
     /// Simulated time that passed.
     pub elapsed: Duration,
     /// A hash over everything that happened, in order. Same seed, same hash.
@@ -33,7 +39,9 @@ pub struct RunReport {
 pub(super) struct Inner {
     pub(super) disk: RefCell<Disk>,
     pub(super) net: RefCell<Net>,
+    pub(super) fate: Rc<Fate>,
     pub(super) clock: Cell<u64>,
+    pub(super) wall: WallClock,
     last_run: RefCell<Option<RunReport>>,
 }
 
@@ -50,15 +58,19 @@ impl Default for MemWorld {
 impl MemWorld {
     /// An empty disk, nobody on the network.
     pub fn new() -> MemWorld {
+        let fate = Rc::<Fate>::default();
         MemWorld(Rc::new(Inner {
-            disk: RefCell::new(Disk::new(Rng::new(0, DISK_SALT))),
-            net: RefCell::new(Net::new(Rng::new(0, NET_SALT))),
+            disk: RefCell::new(Disk::new(Rng::new(0, DISK_SALT), Rc::clone(&fate))),
+            net: RefCell::new(Net::new(Rng::new(0, NET_SALT), Rc::clone(&fate))),
+            fate,
             clock: Cell::new(0),
+            wall: WallClock::default(),
             last_run: RefCell::new(None),
         }))
     }
 
-    pub(super) fn begin_run(&self, seed: u64) {
+    pub(super) fn begin_run(&self, seed: u64, now: u64, trace: Rc<Trace>) {
+        self.0.fate.begin_run(seed, now, trace);
         self.0.disk.borrow_mut().reseed(Rng::new(seed, DISK_SALT));
         self.0.net.borrow_mut().reseed(Rng::new(seed, NET_SALT));
     }
@@ -77,7 +89,44 @@ impl MemWorld {
     /// Power loss, between two runs: every sector and every change of names that is not durable is kept or
     /// lost, each by a chance of its own, from `seed`.
     pub fn crash(&self, seed: u64) {
+        self.0.fate.begin_crash(seed);
         self.0.disk.borrow_mut().crash(&mut Rng::new(seed, CRASH_SALT));
+    }
+
+    /// What may go wrong from now on, while a run goes on too. Counts and bounds go on; what is broken stays so,
+    /// but for cut connections and black holes whose chance is zero now: they heal. A core's clock changes only
+    /// when a run begins.
+    pub fn set_faults(&self, faults: Faults) {
+        self.0.fate.set_faults(faults);
+        self.0.disk.borrow_mut().faults_changed();
+        self.0.net.borrow_mut().faults_changed();
+    }
+
+    /// How often each fault happened since the world was made.
+    pub fn fired(&self) -> FaultCounts {
+        self.0.fate.counts()
+    }
+
+    /// The lasting harm that faults have done to what is stored, in order. Harm that a test did itself, and what
+    /// a power loss may forget, are not in it.
+    pub fn damage(&self) -> Vec<Damage> {
+        self.0.fate.damage()
+    }
+
+    /// Asks `hook` before each lasting harm (file, position, length; for a name that would vanish the whole
+    /// file): when it says no, nothing happens. `None` lets everything happen.
+    pub fn set_damage_hook(&self, hook: Option<DamageHook>) {
+        self.0.fate.set_damage_hook(hook);
+    }
+
+    /// Begins or ends to keep the story: the last 400 events as readable lines.
+    pub fn set_story(&self, on: bool) {
+        self.0.fate.story.set(on);
+    }
+
+    /// Takes the lines of the story.
+    pub fn take_story(&self) -> Vec<String> {
+        self.0.fate.story.take()
     }
 
     /// Bounds the disk to so many bytes in all; beyond it writes fail with `ENOSPC`.
