@@ -2,22 +2,29 @@
 //! committed is spread to segments off the ack path; checkpoints free the oldest journal file when few are free.
 //! It decides no offsets and no acks: durable Readys go up through [`LogEvents`].
 
+mod checkpointer;
+mod space;
+mod spreader;
+
 use crate::frames;
 use crate::group_log::GroupLog;
 use crate::group_state::GroupState;
-use crate::journal::{Durable, Frame, FrameKind, Journal, Ticket};
+use crate::journal::{Durable, Journal, Ticket};
 use crate::segment::{OpenFiles, ReadBudget, Segments, SegmentsSpec};
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use flumen_io::Host;
 use flumen_io::local::Notify;
-use flumen_model::limits::{CHECKPOINT_INLINE_BYTES_MAX, CHUNK_BYTES, Limits, WRITE_GROUP_BYTES_MAX};
+use flumen_model::limits::{CHUNK_BYTES, Limits};
 use flumen_model::{Code, Error, GroupId, PartitionNumber, Result, ShardId, TopicId};
 use flumen_replication::{Point, ReplicaId, Write};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 use uuid::Uuid;
+
+pub(crate) use checkpointer::join_parts;
+use space::Space;
 
 /// Where a shard lies and how large it may grow.
 #[derive(Clone, Debug)]
@@ -32,6 +39,8 @@ pub struct ShardLogSpec {
     pub journal_file_bytes: u64,
     /// Journal files, as the superblock says.
     pub journal_files: usize,
+    /// Bytes of the file that is given back when the disk is full: this shard's part of the node's.
+    pub reserve_bytes: u64,
     /// The node's limits.
     pub limits: Limits,
 }
@@ -119,7 +128,7 @@ pub struct ShardLog<H: Host> {
     room: Notify,
     pub(crate) budget: Rc<ReadBudget>,
     pub(crate) open_files: Rc<OpenFiles<H>>,
-    full: Cell<bool>,
+    space: Space<H>,
     closing: Cell<bool>,
     stats: Cell<LogStats>,
     checkpoint_sequence: Cell<u64>,
@@ -151,7 +160,7 @@ impl<H: Host> ShardLog<H> {
             room: Notify::new(),
             budget,
             open_files,
-            full: Cell::new(false),
+            space: Space::default(),
             closing: Cell::new(false),
             stats: Cell::default(),
             checkpoint_sequence: Cell::new(sequence),
@@ -191,11 +200,6 @@ impl<H: Host> ShardLog<H> {
     /// Counts segments that went because the log start passed them.
     pub fn note_deleted(&self, segments: usize) {
         self.bump(|stats| stats.segments_deleted += segments as u64);
-    }
-
-    /// True while users' records are refused for lack of space.
-    pub fn is_full(&self) -> bool {
-        self.full.get()
     }
 
     /// Whether the journal has room for another append of this size.
@@ -353,189 +357,6 @@ impl<H: Host> ShardLog<H> {
         self.stats.set(stats);
     }
 
-    /// Checkpoints start below this many free files: half the ring, so that spreading keeps ahead of appends.
-    fn free_files_wanted(&self) -> usize {
-        (self.spec.journal_files / 2).max(3)
-    }
-
-    /// Spreads full chunks and keeps the cache in its budget, until [`ShardLog::close`]. An error is a failed
-    /// write other than a full disk: the process must end.
-    pub async fn run_spreader(&self, events: Rc<dyn LogEvents>) -> Result<()> {
-        while !self.closing.get() {
-            let next = self.spread_queue.borrow_mut().pop_front();
-            match next {
-                Some(log) => {
-                    log.spread_queued.set(false);
-                    self.spread(&log, &*events, false).await?;
-                }
-                None if self.cached_bytes.get() > self.spec.limits.cache_bytes
-                    && self.evict(&*events).await? => {}
-                None => self.spread_wake.notified().await,
-            }
-        }
-        Ok(())
-    }
-
-    async fn spread(&self, log: &GroupLog<H>, events: &dyn LogEvents, force: bool) -> Result<()> {
-        let Some(segments) = log.segments() else { return Ok(()) };
-        if log.is_removed() {
-            return Ok(());
-        }
-        let roll = events.roll_limits(log.group());
-        match segments.spread(&self.host, force, roll).await {
-            Ok(done) => {
-                self.bump(|stats| {
-                    stats.spread_bytes += done.bytes;
-                    stats.segments_rolled += done.sealed;
-                });
-                Ok(())
-            }
-            Err(error) if error.code == Code::DiskFull => {
-                // The journal still has it: refuse users' records and try again when there is room.
-                self.full.set(true);
-                tracing::error!(
-                    group = log.group().0,
-                    "no space to spread records; users' records are refused"
-                );
-                Ok(())
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Drops the oldest cached batches until the cache is in its budget again, spreading them first where
-    /// needed. False when nothing could be dropped.
-    async fn evict(&self, events: &dyn LogEvents) -> Result<bool> {
-        let Some((log, bytes)) = self.cache_order.borrow_mut().pop_front() else { return Ok(false) };
-        let Some(segments) = log.segments().filter(|_| !log.is_removed()) else {
-            self.cached_bytes.set(self.cached_bytes.get().saturating_sub(bytes));
-            return Ok(true);
-        };
-        let mut freed = segments.evict(bytes);
-        if freed < bytes {
-            // Less than a block needs no write: it is then kept beside the cache.
-            self.spread(&log, events, true).await?;
-            freed += segments.evict(bytes - freed);
-        }
-        self.cached_bytes.set(self.cached_bytes.get().saturating_sub(freed));
-        let left = bytes.saturating_sub(freed);
-        if left > 0 {
-            // What is left is less than a block that cannot be spread yet, or the disk is full.
-            self.cache_order.borrow_mut().push_back((log, left));
-        }
-        Ok(freed > 0)
-    }
-
-    /// Frees the oldest journal files whenever few are free, until [`ShardLog::close`].
-    pub async fn run_checkpointer(self: Rc<Self>, events: Rc<dyn LogEvents>) -> Result<()> {
-        while !self.closing.get() {
-            if self.journal.free_files() >= self.free_files_wanted() || !self.free_oldest(&events).await? {
-                self.checkpoint_wake.notified().await;
-            }
-        }
-        Ok(())
-    }
-
-    /// Frees the oldest journal file; false when only the one being written is live.
-    pub async fn free_oldest(self: &Rc<Self>, events: &Rc<dyn LogEvents>) -> Result<bool> {
-        let Some(oldest) = self.journal.oldest().filter(|oldest| oldest.seq != self.journal.current_seq())
-        else {
-            return Ok(false);
-        };
-        let groups = self.by_file.borrow_mut().remove(&oldest.seq).unwrap_or_default();
-        let logs: Vec<_> = groups.into_iter().filter_map(|group| self.group(group)).collect();
-        self.checkpoint_all(&logs, oldest.seq, events).await?;
-        while logs.iter().any(|log| log.needs(oldest.seq)) {
-            if self.closing.get() {
-                return Ok(true);
-            }
-            self.checkpoint_wake.notified().await;
-        }
-        self.journal.release(oldest.seq);
-        self.bump(|stats| stats.files_freed += 1);
-        self.room.notify_all();
-        Ok(true)
-    }
-
-    /// Checkpoints those that still need a file, a few at a time: a bounded number of segments is synced at once.
-    async fn checkpoint_all(
-        self: &Rc<Self>,
-        logs: &[Rc<GroupLog<H>>],
-        file_seq: u64,
-        events: &Rc<dyn LogEvents>,
-    ) -> Result<()> {
-        const AT_ONCE: usize = 4;
-        let todo: Vec<_> = logs.iter().filter(|log| log.needs(file_seq)).cloned().collect();
-        for some in todo.chunks(AT_ONCE) {
-            let mut running = Vec::with_capacity(AT_ONCE);
-            for log in some {
-                let (this, log, events) = (self.clone(), log.clone(), events.clone());
-                running.push(Box::pin(self.host.spawn(async move { this.checkpoint(&log, &*events).await })));
-            }
-            for one in running {
-                one.await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Spreads a group's batches unless they are few, makes them durable and queues the group's checkpoint.
-    pub async fn checkpoint(&self, log: &Rc<GroupLog<H>>, events: &dyn LogEvents) -> Result<()> {
-        if log.segments().is_some_and(|segments| segments.unspread_bytes() > CHECKPOINT_INLINE_BYTES_MAX) {
-            self.spread(log, events, true).await?;
-        }
-        let Some(machine) = events.machine_snapshot(log.group()).filter(|_| !log.is_removed()) else {
-            return Ok(());
-        };
-        // One instant: applied point, segments and machine belong together.
-        let mut state = log.state().clone();
-        if let Some(segments) = log.segments() {
-            state.segments = segments.state().encode();
-            segments.sync(&self.host).await?;
-        }
-        state.machine = machine;
-        if !log.is_removed() {
-            // A vote or term that was queued meanwhile must not be taken back by an older one in this checkpoint.
-            state.hard_state = log.state().hard_state;
-            self.append_state(log.group(), &state);
-        }
-        Ok(())
-    }
-
-    fn append_checkpoint(&self, log: &GroupLog<H>, machine: Bytes) {
-        let mut state = log.state().clone();
-        state.machine = machine;
-        self.append_state(log.group(), &state);
-    }
-
-    /// Queues a checkpoint: whole when it is small, else in parts that let other groups' appends between them.
-    fn append_state(&self, group: GroupId, state: &GroupState) {
-        let whole = state.encode();
-        let point = state.start.clone();
-        let sequence = self.checkpoint_sequence.get();
-        self.checkpoint_sequence.set(sequence.wrapping_add(1));
-        let frame = |kind, part: u32, payload| Frame {
-            kind,
-            group,
-            index: point.index.0,
-            term: point.term.0,
-            base_offset: sequence,
-            last_offset_delta: part,
-            payload,
-        };
-        let part_bytes = WRITE_GROUP_BYTES_MAX / 2;
-        let parts = whole.len().div_ceil(part_bytes).max(1);
-        let mut in_flight = self.in_flight.borrow_mut();
-        for part in 0..parts - 1 {
-            let piece = whole.slice(part * part_bytes..(part + 1) * part_bytes);
-            let ticket = self.journal.append(vec![frame(FrameKind::CheckpointPart, part as u32, piece)]);
-            in_flight.push_back((ticket, InFlight::Part { group }));
-        }
-        let last = whole.slice((parts - 1) * part_bytes..);
-        let ticket = self.journal.append(vec![frame(FrameKind::Checkpoint, parts as u32 - 1, last)]);
-        in_flight.push_back((ticket, InFlight::Checkpoint { group, point }));
-    }
-
     /// Forgets a group: its frames need no checkpoint any more. Its files go with [`ShardLog::delete_topic`].
     pub fn remove_group(&self, group: GroupId) {
         if let Some(log) = self.groups.borrow_mut().remove(&group) {
@@ -549,7 +370,8 @@ impl<H: Host> ShardLog<H> {
     /// Moves a deleted topic's files into the trash, durably, then shrinks them away at a gentle pace. May be
     /// repeated.
     pub async fn delete_topic(&self, topic: TopicId) -> Result<()> {
-        crate::segment::delete_all(&self.host, &self.spec.topic_dir(topic), &self.spec.trash_dir()).await
+        let (topic, trash) = (self.spec.topic_dir(topic), self.spec.trash_dir());
+        self.space.note(crate::segment::delete_all(&self.host, &topic, &trash).await)
     }
 
     /// The topics that have files here.
@@ -570,29 +392,7 @@ impl<H: Host> ShardLog<H> {
 
     /// Finishes deletions that a crash cut short.
     pub async fn empty_trash(&self) -> Result<()> {
-        crate::segment::empty_trash(&self.host, &self.spec.trash_dir()).await
-    }
-
-    /// Looks at the free space and applies the watermarks. Returns the free bytes.
-    pub async fn watch_space(&self) -> Result<u64> {
-        let dir: &Path = &self.spec.dir;
-        let space = self.host.space(dir).await.map_err(|error| {
-            Error::new(Code::LogFailed, format!("cannot read the free space of {}: {error}", dir.display()))
-        })?;
-        let limits = &self.spec.limits;
-        let was = self.full.get();
-        let is = space.free < limits.disk_refuse_bytes;
-        if is != was {
-            self.full.set(is);
-            if is {
-                tracing::error!(free = space.free, "disk full: users' records are refused");
-            } else {
-                tracing::warn!(free = space.free, "space again: users' records are taken");
-            }
-        } else if space.free < limits.disk_warn_bytes {
-            tracing::warn!(free = space.free, limit = limits.disk_warn_bytes, "disk space is getting short");
-        }
-        Ok(space.free)
+        self.space.note(crate::segment::empty_trash(&self.host, &self.spec.trash_dir()).await)
     }
 
     /// Ends writer, spreader and checkpointer once the journal has written what it has.
@@ -603,15 +403,4 @@ impl<H: Host> ShardLog<H> {
         self.checkpoint_wake.notify_all();
         self.room.notify_all();
     }
-}
-
-/// The whole bytes of a checkpoint from its parts.
-pub(crate) fn join_parts(parts: &[Bytes], last: &Bytes) -> Bytes {
-    if parts.is_empty() {
-        return last.clone();
-    }
-    let mut whole = BytesMut::with_capacity(parts.iter().map(Bytes::len).sum::<usize>() + last.len());
-    parts.iter().for_each(|part| whole.put_slice(part));
-    whole.put_slice(last);
-    whole.freeze()
 }

@@ -104,7 +104,8 @@ pub struct Limits {
     pub disk_warn_bytes: u64,
     /// Free bytes below which users' records are refused.
     pub disk_refuse_bytes: u64,
-    /// Bytes of the reserve file, given back when space is out, so that spreading and deletion finish.
+    /// Bytes of the reserve, in a file of each shard: given back when space is out, so that spreading and deletion
+    /// finish; users' records are refused until it is whole again.
     pub disk_reserve_bytes: u64,
     /// Open segment files of a shard; the least recently used are closed beyond it.
     pub open_segments_max: usize,

@@ -6,7 +6,7 @@ use flumen_io::{Host, Lock};
 use flumen_log::ShardLogSpec;
 use flumen_log::journal;
 use flumen_log::superblock::{FORMAT_VERSION, Superblock};
-use flumen_model::limits::{JOURNAL_BYTES_MIN, JOURNAL_FILES, Limits};
+use flumen_model::limits::{BLOCK_BYTES, JOURNAL_BYTES_MIN, JOURNAL_FILES, Limits};
 use flumen_model::{Code, Error, Result, ShardId};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -41,8 +41,15 @@ pub(crate) fn shard_spec(
         shard,
         journal_file_bytes: superblock.journal_file_bytes,
         journal_files: superblock.journal_files as usize,
+        reserve_bytes: reserve_bytes(limits, superblock.shards),
         limits: limits.clone(),
     }
+}
+
+/// A shard's part of the node's reserve, in whole blocks.
+fn reserve_bytes(limits: &Limits, shards: u16) -> u64 {
+    let part = limits.disk_reserve_bytes / u64::from(shards.max(1));
+    part - part % BLOCK_BYTES as u64
 }
 
 fn failed(doing: &str, path: &Path, error: &io::Error) -> Error {

@@ -1,4 +1,4 @@
-//! Rot in acked data, and full disks: reported and contained, never hidden.
+//! Rot in acked data: reported and contained, never hidden.
 #![allow(clippy::unwrap_used, clippy::disallowed_types)]
 
 mod common;
@@ -12,7 +12,6 @@ use flumen_node::check::{Report, check};
 use flumen_node::repair::accept_loss;
 use flumen_wire::*;
 use std::path::PathBuf;
-use std::time::Duration;
 
 fn checked(world: &MemWorld) -> Report {
     check(MemMachine::new(world.clone(), 99), "/data".into(), Limits::simulation())
@@ -127,60 +126,6 @@ fn rot_in_acked_data_makes_its_partition_read_only_up_to_it_until_the_loss_is_ac
             let offsets: Vec<u64> = read.iter().map(|(offset, _)| *offset).collect();
             let expected: Vec<u64> = (0..20).chain(21..31).collect();
             assert_eq!(offsets, expected, "only the damaged record is gone");
-        },
-    );
-}
-
-#[test]
-fn a_full_disk_refuses_records_while_reads_deletes_and_positions_go_on() {
-    let world = MemWorld::new();
-    filled(&world, 20);
-    let used: u64 = world.files().iter().map(|(_, bytes)| bytes).sum();
-    world.set_space_limit(Some(used + 1024 * 1024));
-    run_node(
-        &world,
-        2,
-        1,
-        config(1),
-        |machine| machine,
-        |host| async move {
-            let asker = Asker::connect(&host, 0).await;
-            let group = asker.groups("orders").await[0];
-            host.sleep(Duration::from_secs(2)).await;
-            assert_eq!(asker.produce(group, &["more"]).await.unwrap_err().code, Code::DiskFull);
-            assert_eq!(asker.read_all(group, 0).await.unwrap().len(), 20);
-            let position = Position { group, offset: Offset(5), leader_epoch: 0, metadata: String::new() };
-            let commit = CommitPositionsRequest { subscription: "s".into(), positions: vec![position] };
-            asker.ask(&commit).await.unwrap();
-            asker.ask(&TrimRequest { group, before_offset: Offset(3) }).await.unwrap();
-            asker.ask(&DeleteTopicRequest { name: "other".into() }).await.unwrap();
-            let state = asker.ask(&DescribeRequest { groups: vec![group] }).await.unwrap().groups[0].clone();
-            assert_eq!((state.state, state.log_start), (GroupState::Full, Offset(3)));
-        },
-    );
-    world.set_space_limit(None);
-    run_node(
-        &world,
-        3,
-        1,
-        config(1),
-        |machine| machine,
-        |host| async move {
-            let asker = Asker::connect(&host, 0).await;
-            let group = asker.groups("orders").await[0];
-            assert_eq!(asker.produce(group, &["more"]).await, Ok(Offset(20)));
-            assert_eq!(asker.read_all(group, 3).await.unwrap().len(), 18);
-            assert_eq!(
-                asker
-                    .ask(&FetchRequest { group, offset: Offset(0), bytes_max: 1, wait_ms: 0, bytes_min: 0 })
-                    .await
-                    .unwrap_err()
-                    .code,
-                Code::OffsetOutOfRange
-            );
-            let positions =
-                asker.ask(&FetchPositionsRequest { subscription: "s".into() }).await.unwrap().positions;
-            assert_eq!((positions[0].group, positions[0].offset), (group, Offset(5)));
         },
     );
 }

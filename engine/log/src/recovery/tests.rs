@@ -22,6 +22,7 @@ fn spec() -> ShardLogSpec {
         shard: ShardId(0),
         journal_file_bytes: JOURNAL_BYTES_MIN / JOURNAL_FILES as u64,
         journal_files: JOURNAL_FILES,
+        reserve_bytes: Limits::simulation().disk_reserve_bytes,
         limits: Limits::simulation(),
     }
 }

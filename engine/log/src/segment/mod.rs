@@ -38,6 +38,7 @@ mod tests;
 pub use budget::ReadBudget;
 pub use delete::{delete_all, empty_trash};
 pub use files::OpenFiles;
+pub(crate) use files::write_failed;
 pub use index_file::fuzz_index;
 pub use repair::Repaired;
 pub use segments::{BatchRef, Segments, SegmentsSpec};

@@ -200,7 +200,8 @@ fn limits() -> Vec<Key> {
         key!("limits" "disk_refuse_bytes", Size, limits.disk_refuse_bytes,
             "With less free space than this users' records are refused; reading and deleting go on."),
         key!("limits" "disk_reserve_bytes", Size, limits.disk_reserve_bytes,
-            "Space kept in a file of its own and given back when the disk is full, so that deleting can finish."),
+            "Space kept in a file of each shard and given back when the disk is full, so that acked records get to their \
+             segments and deleting can finish; users' records are refused until it is whole again."),
     ]
 }
 

@@ -75,6 +75,7 @@ pub(super) fn written() -> Base {
         shard: ShardId(0),
         journal_file_bytes: 2 << 20,
         journal_files: 4,
+        reserve_bytes: Limits::simulation().disk_reserve_bytes,
         limits: Limits::simulation(),
     };
     let writing = spec.clone();
