@@ -271,7 +271,7 @@ impl<H: Host> Shard<H> {
     fn advance_partition(&self, partition: &Rc<Partition<H>>, number: Option<u64>) {
         let mut log_start = None;
         let last = self.advance(&partition.log, &partition.driver, number, |entry| {
-            log_start = partition.committed(entry).or(log_start);
+            log_start = log_start.max(partition.committed(entry));
         });
         if let Some(last) = last {
             partition.advanced(last);

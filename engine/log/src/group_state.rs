@@ -156,8 +156,12 @@ impl GroupState {
         }
     }
 
-    /// Moves the log start and forgets epochs that end below it.
+    /// Moves the log start and forgets epochs that end below it. Never back: of two moves that were proposed at
+    /// once the smaller may commit last.
     pub fn move_log_start(&mut self, to: Offset) {
+        if to <= self.log_start {
+            return;
+        }
         self.log_start = to;
         let keep = self.epochs.partition_point(|&(_, first)| first <= to).saturating_sub(1);
         self.epochs.drain(..keep);

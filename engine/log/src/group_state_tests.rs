@@ -70,6 +70,15 @@ fn epochs_are_noted_once_and_forgotten_below_the_log_start() {
     assert_eq!(state.epochs, [(Term(3), Offset(150)), (Term(4), Offset(200))]);
 }
 
+#[test]
+fn a_log_start_never_moves_back() {
+    let mut state = state();
+    state.move_log_start(Offset(150));
+    let moved = state.clone();
+    state.move_log_start(Offset(120));
+    assert_eq!(state, moved);
+}
+
 proptest! {
     #[test]
     fn cut_or_changed_bytes_never_panic(cut in 0_usize..200, at in 0_usize..200, mask: u8) {

@@ -4,7 +4,6 @@
 mod common;
 
 use common::*;
-use flumen_io::Host;
 use flumen_io::mem::{MemMachine, MemWorld};
 use flumen_model::limits::Limits;
 use flumen_model::{Code, Offset, PartitionNumber};

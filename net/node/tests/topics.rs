@@ -241,6 +241,35 @@ fn retention_set_later_deletes_whole_segments_and_their_files() {
 }
 
 #[test]
+fn of_two_trims_at_once_the_further_holds_whichever_commits_last() {
+    // Which of them comes first, and whether both come before either has committed, is the seed's.
+    for seed in 0..10 {
+        run_node(
+            &MemWorld::new(),
+            seed,
+            1,
+            config(1),
+            |machine| machine,
+            move |host| async move {
+                let (asker, other) = (Asker::connect(&host, 0).await, Asker::connect(&host, 0).await);
+                let group = create(&asker, "t", &[]).await;
+                for _ in 0..9 {
+                    append(&asker, group, batch_at(&[1], 30_000)).await;
+                }
+                let trim = |before| TrimRequest { group, before_offset: Offset(before) };
+                asker.send(raw::request(70, &trim(7))).await;
+                other.send(raw::request(30, &trim(3))).await;
+                asker.reply().await.unwrap();
+                other.reply().await.unwrap();
+                let state =
+                    asker.ask(&DescribeRequest { groups: vec![group] }).await.unwrap().groups[0].clone();
+                assert_eq!(state.log_start, Offset(7), "seed {seed}");
+            },
+        );
+    }
+}
+
+#[test]
 fn a_time_finds_its_first_record_in_memory_on_disk_and_after_a_restart() {
     let world = MemWorld::new();
     let look_up = |asker: Rc<Asker>, group: GroupId| async move {

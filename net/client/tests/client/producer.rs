@@ -192,7 +192,10 @@ fn a_deleted_topics_records_fail_and_a_new_one_of_its_name_gets_the_next() {
     world.node.delete("t").unwrap();
     world.node.create("t", 1).unwrap();
     send(&mut world, "t", 0, 1);
-    assert_eq!(run(&mut world, 1)[&1].as_ref().unwrap_err().code, Code::UnknownTopic);
+    let fates = run(&mut world, 1);
+    let error = fates[&1].as_ref().unwrap_err();
+    assert_eq!(error.code, Code::UnknownTopic);
+    assert!(error.message.contains("was deleted, and another of that name"), "{error}");
     send(&mut world, "t", 0, 2);
     let fates = run(&mut world, 1);
     check_log(&world, 1, &fates);

@@ -247,7 +247,9 @@ impl ProducerEngine {
         let Some(mut homed) = self.lines.remove(&group) else { return };
         self.agenda.remove(group);
         let mut finished = Vec::new();
-        homed.line.fail(&no_topic(&homed.topic), &mut finished);
+        let again = self.session.routes().known(&homed.topic).is_some_and(|topic| topic.id != homed.topic_id);
+        let error = if again { another_topic(&homed.topic) } else { no_topic(&homed.topic) };
+        homed.line.fail(&error, &mut finished);
         finished.into_iter().for_each(|one| self.finish(&homed.topic, homed.partition, one));
     }
 
@@ -457,6 +459,15 @@ impl Engine for ProducerEngine {
 #[cold]
 fn no_topic(topic: &str) -> Error {
     Error::new(Code::UnknownTopic, format!("there is no topic {topic}: create it first"))
+}
+
+/// What was meant for a deleted topic does not go to its successor by itself.
+#[cold]
+fn another_topic(topic: &str) -> Error {
+    let message = format!(
+        "topic {topic} was deleted, and another of that name was made since: send again for that one"
+    );
+    Error::new(Code::UnknownTopic, message)
 }
 
 #[cold]
