@@ -181,20 +181,28 @@ impl<H: Host> Shard<H> {
     }
 
     /// Brings the metadata into the world when the directory is new, and tells every shard about them. The node is
-    /// ready when this returns.
+    /// ready when this returns. Damaged positions keep no topic from being served: they are refused where they are
+    /// asked for.
     ///
     /// # Errors
     /// A directory whose metadata belong to another node or number of shards, or are damaged.
     pub async fn start_control(&self, node: Uuid, directory: Uuid, shards: u16) -> Result<()> {
         let now = UnixMillis(self.host.wall_ms());
         let control = self.control_or_refuse()?;
-        if control.metadata.driver.borrow().is_none() {
+        if control.positions.is_damaged() {
+            tracing::error!("the positions of subscriptions are damaged and refused: see `flumen check`");
+        }
+        if control.metadata.is_damaged() {
             return Err(Error::new(
                 Code::Corrupt,
                 "the node's own metadata are damaged: see `flumen check`, then restore the directory from a copy",
             ));
         }
-        while !control.metadata.is_serving() || !control.positions.is_serving() {
+        let is_ready = || {
+            let positions = &control.positions;
+            control.metadata.is_serving() && (positions.is_serving() || positions.is_damaged())
+        };
+        while !is_ready() {
             if self.closing.get() {
                 return Err(closing());
             }

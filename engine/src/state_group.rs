@@ -23,6 +23,13 @@ pub trait StateMachine {
     fn snapshot(&self) -> Bytes;
 }
 
+fn damaged() -> Error {
+    Error::new(
+        Code::Corrupt,
+        "what the node keeps of its own here is damaged: see `flumen check`; restore it from a copy",
+    )
+}
+
 struct Waiter<T> {
     index: u64,
     giver: Giver<Result<T>>,
@@ -48,6 +55,19 @@ impl<H: Host, M: StateMachine> StateGroup<H, M> {
         }
     }
 
+    /// Whether its log is damaged: then its state ends at the damage, and nothing more is committed to it.
+    pub fn is_damaged(&self) -> bool {
+        self.driver.borrow().is_none()
+    }
+
+    /// Looks at the committed state, for somebody who must not be told half of it.
+    ///
+    /// # Errors
+    /// [`Code::Corrupt`] when the group is damaged.
+    pub fn read<T>(&self, look: impl FnOnce(&M) -> T) -> Result<T> {
+        if self.is_damaged() { Err(damaged()) } else { Ok(self.with(look)) }
+    }
+
     /// Looks at the committed state.
     pub fn with<T>(&self, look: impl FnOnce(&M) -> T) -> T {
         look(&self.machine.borrow())
@@ -68,12 +88,7 @@ impl<H: Host, M: StateMachine> StateGroup<H, M> {
     /// Proposes a command; the outcome comes when it is committed and applied.
     pub(crate) fn propose(&self, command: Bytes) -> Result<Taker<Result<M::Outcome>>> {
         let mut driver = self.driver.borrow_mut();
-        let driver = driver.as_mut().ok_or_else(|| {
-            Error::new(
-                Code::Corrupt,
-                "the node's own metadata is damaged: see `flumen check`; restore it from a copy",
-            )
-        })?;
+        let driver = driver.as_mut().ok_or_else(damaged)?;
         let index = driver.propose(EntryKind::Command, command).map_err(|_| {
             Error::new(Code::NotReady, "the node has no metadata leader yet: try again after a moment")
         })?;

@@ -280,7 +280,7 @@ impl<H: Host> Connection<H> {
     fn fetch_positions(&self, request: &FetchPositionsRequest) -> Result<FetchPositionsReply> {
         let control = self.shard.control_or_refuse()?;
         let view = self.shard.view();
-        control.positions.with(|machine| {
+        control.positions.read(|machine| {
             let subscription = machine.subscription(&request.subscription).ok_or_else(|| {
                 let message = format!(
                     "there is no subscription {}: it begins with its first commit",
@@ -302,14 +302,14 @@ impl<H: Host> Connection<H> {
                 })
                 .collect();
             Ok(FetchPositionsReply { positions })
-        })
+        })?
     }
 
     fn list_subscriptions(&self) -> Result<ListSubscriptionsReply> {
         let control = self.shard.control_or_refuse()?;
         let names = control
             .positions
-            .with(|machine| machine.subscriptions().map(|(name, _)| name.as_str().to_string()).collect());
+            .read(|machine| machine.subscriptions().map(|(name, _)| name.as_str().to_string()).collect())?;
         Ok(ListSubscriptionsReply { names })
     }
 }

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use thiserror::Error;
 
 /// What a replica shall be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
     /// It votes.
     Voter,
@@ -22,7 +22,7 @@ pub enum Role {
 }
 
 /// Who ends a joint configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Leave {
     /// Whoever leads, by itself.
     Auto,
@@ -31,7 +31,7 @@ pub enum Leave {
 }
 
 /// One change of configuration. Several replicas at once go through a joint configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ConfChange {
     /// What each replica shall be; each is named once.
     pub roles: Vec<(ReplicaId, Role)>,

@@ -70,9 +70,10 @@ impl Conf {
         self.is_voter(id) || self.learners.contains(&id) || self.learners_next.contains(&id)
     }
 
-    /// Votes, and nobody else does.
+    /// Votes, and nobody else does. A joint configuration may have the same one voter on both sides, when only
+    /// learners come or go.
     pub fn is_sole_voter(&self, id: ReplicaId) -> bool {
-        self.voters == [id] && !self.is_joint()
+        self.voters == [id] && self.voters_outgoing.iter().all(|outgoing| *outgoing == id)
     }
 
     /// Every replica in any of the lists, each once.

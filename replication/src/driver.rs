@@ -12,6 +12,7 @@ use crate::flight::Flight;
 use crate::ids::{Index, ReplicaId, Term};
 use crate::ready::Write;
 use crate::state::{Point, Restored};
+use crate::tally::Tally;
 use crate::view::View;
 use raft::{RawNode, StateRole};
 
@@ -98,6 +99,7 @@ pub struct Driver {
     wants_campaign: bool,
     /// Snapshots under way: to whom, and since when.
     snapshots: Vec<(ReplicaId, u64)>,
+    tally: Tally,
 }
 
 impl Driver {
@@ -135,6 +137,7 @@ impl Driver {
             broadcast: false,
             wants_campaign: false,
             snapshots: Vec::new(),
+            tally: Tally::default(),
         }
     }
 
@@ -221,6 +224,11 @@ impl Driver {
     pub fn matched(&self, id: ReplicaId) -> Option<Index> {
         let progress = self.raw.raft.prs().get(id.0).filter(|_| self.is_leader());
         progress.map(|progress| Index(progress.matched))
+    }
+
+    /// How often it took one of its rare ways.
+    pub fn tally(&self) -> Tally {
+        self.tally
     }
 
     /// No other member at all.

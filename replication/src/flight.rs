@@ -47,12 +47,19 @@ impl Flight {
 
     /// Takes the messages of the newest Ready. `at_once` is Raft's word that they need not wait for log entries
     /// (a leader's); all wait for a term or vote that is not durable, because a sole voter leads, and speaks,
-    /// before its own term is on disk, and would use that term again after a crash.
-    pub(crate) fn send(&mut self, mut messages: Vec<Message>, at_once: bool) {
+    /// before its own term is on disk, and would use that term again after a crash. Gives how many must wait.
+    pub(crate) fn send(&mut self, mut messages: Vec<Message>, at_once: bool) -> u32 {
         let waits_for = self.written.iter_mut().rfind(|written| written.ballot || !at_once);
         match waits_for {
-            Some(written) => written.held.append(&mut messages),
-            None => self.released.append(&mut messages),
+            Some(written) => {
+                let held = messages.len() as u32;
+                written.held.append(&mut messages);
+                held
+            }
+            None => {
+                self.released.append(&mut messages);
+                0
+            }
         }
     }
 

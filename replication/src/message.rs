@@ -1,7 +1,7 @@
 //! One message between two replicas of one group. Opaque: what is in it is Raft's business. It must never be
 //! parsed with protobuf from bytes that came over a network.
 
-use crate::ids::ReplicaId;
+use crate::ids::{ReplicaId, Term};
 use raft::eraftpb::{self, MessageType};
 use std::fmt;
 
@@ -30,6 +30,20 @@ impl Message {
     /// Asks for, or gives, nothing but a sign of life.
     pub fn is_heartbeat(&self) -> bool {
         matches!(self.kind(), MessageType::MsgHeartbeat | MessageType::MsgHeartbeatResponse)
+    }
+
+    /// The term that its sender speaks in, and that must be durable there. `None` for questions and answers about
+    /// a term to come (pre-votes).
+    pub fn speaks_in(&self) -> Option<Term> {
+        let to_come =
+            matches!(self.kind(), MessageType::MsgRequestPreVote | MessageType::MsgRequestPreVoteResponse);
+        u32::try_from(self.0.term).ok().filter(|_| !to_come).map(Term)
+    }
+
+    /// The term in which its sender gives its vote to the receiver, if it does: that vote must be durable there.
+    pub fn votes_in(&self) -> Option<Term> {
+        let grants = self.kind() == MessageType::MsgRequestVoteResponse && !self.0.reject;
+        self.speaks_in().filter(|_| grants)
     }
 
     /// The places and terms of the entries that it carries.

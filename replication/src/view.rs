@@ -182,13 +182,14 @@ impl View {
         std::mem::take(self.wanted.get_mut())
     }
 
-    /// The answer to the fetch that began at `first`; may be empty.
-    pub(crate) fn answer(&mut self, first: Index, entries: Vec<Entry>) {
+    /// The answer to the fetch that began at `first`; may be empty. False when it is not this log any more.
+    pub(crate) fn answer(&mut self, first: Index, entries: Vec<Entry>) -> bool {
         self.asked.get_mut().retain(|asked| *asked != first);
         let dense = entries.iter().zip(first.0..).all(|(entry, index)| {
             entry.index == Index(index) && self.term_of(entry.index) == Some(entry.term)
         });
         self.fetched = if dense { entries } else { Vec::new() };
+        dense
     }
 
     /// Raft has sent what it could of the answer.

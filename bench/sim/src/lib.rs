@@ -7,6 +7,7 @@
 //! - [`run`] lives it: runs of the machine with kills, power losses and restarts between them.
 //! - [`face`] drives the client cores over simulated streams; [`load`] is what the clients do.
 //! - [`oracle`] judges, one file per promise; [`report`] tells, counts and shrinks.
+//! - [`planted`] proves that all of it can fail.
 #![forbid(unsafe_code)]
 
 pub mod chance;
@@ -15,6 +16,7 @@ pub mod load;
 pub mod oracle;
 pub mod payload;
 pub mod plan;
+pub mod planted;
 pub mod report;
 pub mod run;
 pub mod scenario;

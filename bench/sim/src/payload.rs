@@ -44,8 +44,12 @@ pub fn id_of(value: &[u8]) -> Option<RecordId> {
     let id = u64::from_le_bytes(value.get(..8)?.try_into().ok()?);
     let len = u64::from_le_bytes(value.get(8..16)?.try_into().ok()?);
     let rest = value.get(VALUE_BYTES_MIN..)?;
-    let fits = |(place, part): (usize, &[u8])| word(id, place as u64).to_le_bytes()[..part.len()] == *part;
-    (len == value.len() as u64 && rest.chunks(8).enumerate().all(fits)).then_some(RecordId(id))
+    let (words, tail) = rest.as_chunks::<8>();
+    let fits = |(place, part): (usize, &[u8; 8])| word(id, place as u64) == u64::from_le_bytes(*part);
+    let is_whole = len == value.len() as u64
+        && words.iter().enumerate().all(fits)
+        && word(id, words.len() as u64).to_le_bytes()[..tail.len()] == *tail;
+    is_whole.then_some(RecordId(id))
 }
 
 /// A record where it was seen.

@@ -3,11 +3,15 @@
 
 use crate::chance::Chance;
 use crate::scenario::{Fault, Scenario};
+use flumen_model::limits::{JOURNAL_BYTES_MIN, Limits};
 use std::collections::BTreeSet;
 use std::fmt;
 
 /// Steps of a seed unless the command line says otherwise.
-pub const STEPS: u64 = 5000;
+pub const STEPS: u64 = 8000;
+
+/// A journal whose files are used again several times in a seed.
+const JOURNAL_BYTES_SMALL: u64 = 16 << 20;
 
 /// Who takes part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,6 +68,8 @@ pub struct Plan {
     pub large: u64,
     /// A kill comes after at most so many polls.
     pub polls_max: u64,
+    /// Bytes of a shard's journal. The smaller, the more often its files are used again.
+    pub journal_bytes: u64,
 }
 
 impl Plan {
@@ -81,9 +87,20 @@ impl Plan {
             steps,
             clients: CLIENTS.to_vec(),
             faults: scenario.faults.iter().copied().collect(),
-            large: [0, 2, 10, 40][chance.below(4) as usize],
+            large: [0, 1, 3, 16][chance.below(4) as usize],
             polls_max: if torn { 4_000 } else { 30_000 },
+            journal_bytes: if chance.one_in(1, 8) { JOURNAL_BYTES_MIN } else { JOURNAL_BYTES_SMALL },
         }
+    }
+
+    /// The limits of the node.
+    pub fn limits(&self) -> Limits {
+        Limits { journal_bytes: self.journal_bytes, ..Limits::simulation() }
+    }
+
+    /// The largest record that fits into a batch that the node takes: a file of the journal holds two batches.
+    pub fn record_bytes_max(&self) -> u64 {
+        if self.journal_bytes >= JOURNAL_BYTES_MIN { 900_000 } else { 400_000 }
     }
 
     /// Whether a fault is switched on.
@@ -98,7 +115,23 @@ impl Plan {
 
     /// Whether the node may fail and end by itself: its disk does not do what it must.
     pub fn may_fail(&self) -> bool {
-        self.has(Fault::DiskErrors) || self.has(Fault::FullDisk) || self.has(Fault::Rot)
+        self.has(Fault::DiskErrors) || self.has(Fault::FullDisk) || self.has_damage()
+    }
+
+    /// Whether what was acked may be damaged on the disk.
+    pub fn has_damage(&self) -> bool {
+        self.has(Fault::Rot) || self.has(Fault::Lies)
+    }
+
+    /// Whether nothing makes disk, clock or cores slow, or refuses what they are asked for.
+    pub fn is_unhindered(&self) -> bool {
+        let hinder = [Fault::SlowDisk, Fault::Clock, Fault::DiskErrors, Fault::FullDisk, Fault::Lies];
+        !hinder.iter().any(|fault| self.has(*fault))
+    }
+
+    /// Whether what happened follows from the seed's faults alone when they are off: they leave nothing behind.
+    pub fn can_heal(&self) -> bool {
+        !self.faults.is_empty() && !self.has_damage() && !self.has(Fault::DiskErrors)
     }
 }
 

@@ -26,10 +26,13 @@ pub enum Fault {
     Clock,
     /// Bytes rot at rest, between two lives.
     Rot,
+    /// Writes that are acknowledged are lost or land elsewhere, sectors cannot be read, durable names vanish, bytes
+    /// rot under a running node.
+    Lies,
 }
 
 /// All faults, by name.
-pub const FAULTS: [(Fault, &str); 9] = [
+pub const FAULTS: [(Fault, &str); 10] = [
     (Fault::Kill, "kill"),
     (Fault::PowerLoss, "power-loss"),
     (Fault::KillInRecovery, "kill-in-recovery"),
@@ -39,6 +42,7 @@ pub const FAULTS: [(Fault, &str); 9] = [
     (Fault::Network, "network"),
     (Fault::Clock, "clock"),
     (Fault::Rot, "rot"),
+    (Fault::Lies, "lies"),
 ];
 
 impl fmt::Display for Fault {
@@ -108,8 +112,13 @@ pub const SCENARIOS: &[Scenario] = &[
         faults: &[Fault::Rot],
     },
     Scenario {
+        name: "lies",
+        about: "The disk says that it has written and has not, writes elsewhere, forgets names, goes bad; a few times a seed.",
+        faults: &[Fault::Lies, Fault::Kill, Fault::PowerLoss],
+    },
+    Scenario {
         name: "everything",
-        about: "All of it but rot, each at its own rate.",
+        about: "All of it but rot and lies, each at its own rate.",
         faults: &[
             Fault::Kill,
             Fault::PowerLoss,

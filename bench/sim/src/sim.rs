@@ -4,6 +4,7 @@
 use crate::oracle::{Oracle, Promise};
 use crate::plan::Plan;
 use crate::report::{Stats, Story};
+use crate::scenario::Fault;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The state of a seed.
@@ -30,7 +31,8 @@ pub struct Shared(Arc<Mutex<Sim>>);
 impl Shared {
     /// A seed that has not begun.
     pub fn new(plan: Plan, story: Story) -> Shared {
-        let (oracle, stats) = (Oracle::default(), Stats::default());
+        let oracle = if plan.has(Fault::Lies) { Oracle::over_lies() } else { Oracle::default() };
+        let stats = Stats::default();
         Shared(Arc::new(Mutex::new(Sim { plan, oracle, stats, story, steps_left: 0, over: false })))
     }
 

@@ -3,9 +3,11 @@
 #![forbid(unsafe_code)]
 
 use flumen_sim::oracle::{
-    Health, Known, Listed, Oracle, PartKey, ProducerKind, Promise, Sent, TopicKey, Whole, Wish,
+    Health, Known, Listed, Memory, Oracle, PartKey, ProducerKind, Promise, Recovery, Sent, TopicKey, Whole,
+    Wish,
 };
 use flumen_sim::payload::{Reading, RecordId, Seen};
+use std::time::Duration;
 
 const PRODUCER: u32 = 1;
 
@@ -401,4 +403,41 @@ fn a_partition_that_takes_nothing_when_all_is_over_is_found() {
     assert_eq!(history.found(), None);
     history.oracle.asked_to_take(history.key, Some("no answer".to_string()));
     assert_eq!(history.found(), Some(Promise::Heals));
+}
+
+#[test]
+fn memory_and_recovery_beyond_their_bounds_are_found() {
+    let found = |oracle: Oracle| oracle.violation().map(|violation| violation.promise);
+    let well = Recovery {
+        bytes_read: 200,
+        journal_bytes: 100,
+        took: Duration::from_millis(50),
+        unhindered: true,
+    };
+    let slow = Duration::from_secs(60);
+    let cases = [
+        (well, None),
+        (Recovery { bytes_read: 1_000, ..well }, Some(Promise::Bounded)),
+        (Recovery { took: slow, ..well }, Some(Promise::Bounded)),
+        (Recovery { took: slow, unhindered: false, ..well }, None),
+    ];
+    for (recovery, expected) in cases {
+        let mut oracle = Oracle::default();
+        oracle.recovered(&recovery);
+        assert_eq!(found(oracle), expected, "{recovery:?}");
+    }
+    for (cached_bytes, expected) in [(10, None), (11, Some(Promise::Bounded))] {
+        let mut oracle = Oracle::default();
+        oracle.remembers(&Memory { cached_bytes, allowed_bytes: 10 });
+        assert_eq!(found(oracle), expected, "{cached_bytes}");
+    }
+}
+
+#[test]
+fn over_a_disk_that_lies_losses_are_excused_and_foreign_bytes_are_not() {
+    let mut oracle = Oracle::over_lies();
+    oracle.report(Promise::AckedIsThere, "the disk has lost it".to_string());
+    assert_eq!(oracle.violation(), None);
+    oracle.report(Promise::DamageServed, "bytes of somebody else".to_string());
+    assert!(oracle.violation().is_some());
 }

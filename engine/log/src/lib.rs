@@ -11,7 +11,9 @@ pub mod journal;
 pub mod recovery;
 pub mod segment;
 pub mod shard_log;
+mod stubborn;
 pub mod superblock;
+pub mod ways;
 
 pub use group_log::GroupLog;
 pub use group_state::{Damaged, GroupState};

@@ -12,6 +12,7 @@ use crate::journal::{
 };
 use crate::segment::{OpenFiles, ReadBudget, Segments, SegmentsSpec, SegmentsState};
 use crate::shard_log::{RollLimits, ShardLog, ShardLogSpec};
+use crate::ways;
 use bytes::Bytes;
 use checkpoints::{Base, Survey};
 use flumen_io::Host;
@@ -158,6 +159,7 @@ impl<H: Host> Replaying<H> {
     fn apply_durable(&mut self, id: GroupId, replay: &mut impl Replay) -> Result<()> {
         let is_sole = self.log.state().start.conf.is_sole_voter(self.log.state().replica);
         while let Some(entry) = self.pending.pop_front_if(|entry| is_sole && entry.kind != EntryKind::Conf) {
+            ways::take(ways::DURABLE_APPLIED);
             self.log.apply(&entry);
             if let Some(to) = replay.apply(id, &entry)? {
                 self.log.move_log_start(to);
@@ -277,6 +279,7 @@ impl<'a, H: Host, R: Replay> Replayer<'a, H, R> {
         let Some(group) = self.groups.get_mut(&frame.group) else {
             // No checkpoint of it is left, not even its birth: it was removed long ago, or its birth is damaged,
             // which the damage's owners tell.
+            ways::take(ways::NO_CHECKPOINT);
             return Ok(());
         };
         let is_entry = frame.kind.is_entry();
@@ -313,6 +316,7 @@ impl<'a, H: Host, R: Replay> Replayer<'a, H, R> {
         }
         // A new leader's entry replaces the suffix from its index on.
         while group.pending.back().is_some_and(|last| last.index.0 >= frame.index) {
+            ways::take(ways::REPLACED_SUFFIX);
             group.pending.pop_back();
         }
         if frame.index > group.last_index() + 1 {
@@ -330,6 +334,7 @@ impl<'a, H: Host, R: Replay> Replayer<'a, H, R> {
     /// Entries are missing in front of `frame`: what is intact before the gap is served, what comes behind it is
     /// kept for the day when the loss is accepted.
     fn jump_gap(&mut self, frame: &Frame) -> Result<()> {
+        ways::take(ways::GAP);
         let group = self.groups.get_mut(&frame.group).expect("the caller has found it");
         group.commit = group.commit.max(group.last_index());
         self.apply_committed(frame.group)?;
@@ -363,6 +368,7 @@ impl<'a, H: Host, R: Replay> Replayer<'a, H, R> {
 
     /// Spreads what was replayed and drops it from memory, so that recovery needs no more of it than service.
     async fn spread_all(&mut self) -> Result<()> {
+        ways::take(ways::SPREAD_MEANWHILE);
         let roll = RollLimits { segment_bytes: self.spec.limits.segment_bytes, segment_ms: u64::MAX };
         self.cached_bytes = 0;
         for log in self.unspread.drain(..) {
@@ -388,12 +394,14 @@ impl<'a, H: Host, R: Replay> Replayer<'a, H, R> {
         for one in damage {
             match &one.groups {
                 DamageOwners::Known(owners) => {
+                    ways::take(ways::OWNERS_KNOWN);
                     for owner in owners {
                         let hard_state = owner.kinds & FrameKind::HardState.bit() != 0;
                         self.judge_known(one, owner.group, owner.last_index, hard_state);
                     }
                 }
                 DamageOwners::Unknown => {
+                    ways::take(ways::OWNERS_UNKNOWN);
                     for (id, group) in &self.groups {
                         if group.base < one.to && group.proven < one.to {
                             Self::suspect(*id, group, one);
@@ -408,6 +416,7 @@ impl<'a, H: Host, R: Replay> Replayer<'a, H, R> {
         let Some(group) = self.groups.get(&id) else {
             let state =
                 GroupState::birth(TopicId::INTERNAL, PartitionNumber(0), ReplicaId::NONE, Point::default());
+            ways::take(ways::STATE_LOST);
             tracing::error!(group = id.0, what = damage.what, "the whole state of a group is lost");
             let log = Rc::new(GroupLog::new(id, state, None));
             log.set_damaged(Some(Damaged { from: Offset(0), to: Offset(0) }));
@@ -424,7 +433,12 @@ impl<'a, H: Host, R: Replay> Replayer<'a, H, R> {
         };
         let vote_lost = hard_state && group.hard_state_proven < damage.from && group.base < damage.from;
         if group.base < damage.to && (group.last_index() < last_index || vote_lost) {
+            if vote_lost {
+                ways::take(ways::VOTE_LOST);
+            }
             Self::suspect(id, group, damage);
+        } else {
+            ways::take(ways::DAMAGE_OUTLIVED);
         }
     }
 

@@ -71,8 +71,10 @@ impl<H: Host> Shard<H> {
     pub async fn delete_topic(&self, name: &str) -> Result<()> {
         let topic = self.topic(name)?.id;
         self.change(&Command::DeleteTopic { topic }).await?;
-        let forget = positions::Command::DeleteTopic { topic };
-        self.position_command(&forget).await?;
+        // Positions that are damaged are told to nobody; what they say of a topic that is gone harms nothing.
+        if !self.control_or_refuse()?.positions.is_damaged() {
+            self.position_command(&positions::Command::DeleteTopic { topic }).await?;
+        }
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use flumen_io::{Host, Lock};
 use flumen_log::ShardLogSpec;
 use flumen_log::journal;
 use flumen_log::superblock::{FORMAT_VERSION, Superblock};
-use flumen_model::limits::{BLOCK_BYTES, JOURNAL_BYTES_MIN, JOURNAL_FILES, Limits};
+use flumen_model::limits::{BLOCK_BYTES, JOURNAL_FILES, Limits};
 use flumen_model::{Code, Error, Result, ShardId};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -127,7 +127,7 @@ async fn format<H: Host>(
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Superblock> {
     let bits = (u128::from(host.entropy()) << 64) | u128::from(host.entropy());
-    let journal_bytes = config.limits.journal_bytes.max(JOURNAL_BYTES_MIN);
+    let journal_bytes = config.limits.journal_bytes;
     let superblock = Superblock {
         sequence: 1,
         format_version: FORMAT_VERSION,

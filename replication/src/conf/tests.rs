@@ -83,7 +83,11 @@ fn contradictions_are_refused() {
 fn every_member_is_counted_once() {
     assert_eq!(joint().members().collect::<Vec<_>>(), ids(&[1, 2, 3, 4, 7]));
     assert!(joint().is_voter(ReplicaId(3)) && !joint().is_sole_voter(ReplicaId(1)));
-    assert!(Conf::of_voters(ids(&[5])).is_sole_voter(ReplicaId(5)));
+    let alone = Conf::of_voters(ids(&[5]));
+    let both_sides = Conf { voters_outgoing: ids(&[5]), auto_leave: true, ..alone.clone() };
+    let leaving = Conf { voters_outgoing: ids(&[5, 6]), ..alone.clone() };
+    assert!(alone.is_sole_voter(ReplicaId(5)) && both_sides.is_sole_voter(ReplicaId(5)));
+    assert!(!leaving.is_sole_voter(ReplicaId(5)) && !alone.is_sole_voter(ReplicaId(6)));
 }
 
 proptest! {

@@ -84,12 +84,14 @@ impl Driver {
         if messages.is_empty() {
             return;
         }
+        let all = messages.len();
         let messages: Vec<_> = messages.into_iter().filter(is_whole).map(crate::Message).collect();
+        self.tally.messages_not_whole += (all - messages.len()) as u32;
         for message in messages.iter().filter(|message| message.is_snapshot()) {
             self.snapshots.retain(|(id, _)| *id != message.to());
             self.snapshots.push((message.to(), self.now_ticks));
         }
-        self.flight.send(messages, at_once);
+        self.tally.messages_held += self.flight.send(messages, at_once);
     }
 
     /// Applies changes of configuration in their order, then tells Raft how far it is applied.
@@ -118,6 +120,7 @@ impl Driver {
             // Raft would drive it on as a leader, and panic at its next commit.
             let term = self.raw.raft.term;
             self.raw.raft.become_follower(term, 0);
+            self.tally.step_downs += 1;
         }
         if !self.is_leader() {
             self.raw.raft.maybe_free_inflight_buffers();

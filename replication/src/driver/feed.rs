@@ -20,7 +20,11 @@ impl Driver {
     }
 
     pub(super) fn try_campaign(&mut self) {
-        if !self.wants_campaign || self.is_installing() || self.must_settle() {
+        if !self.wants_campaign {
+            return;
+        }
+        if self.is_installing() || self.must_settle() {
+            self.tally.elections_held += 1;
             return;
         }
         let log = &self.raw.raft.raft_log;
@@ -38,6 +42,7 @@ impl Driver {
     pub fn tick(&mut self, now_ticks: u64) {
         self.now_ticks = now_ticks;
         if self.is_installing() || self.must_settle() {
+            self.tally.ticks_held += 1;
             return;
         }
         // Raft draws its timeouts by chance, and reads them nowhere but in its tick: so set ours right before.
@@ -60,6 +65,7 @@ impl Driver {
             || u32::try_from(m.term).is_err()
             || self.is_installing()
         {
+            self.tally.messages_dropped += 1;
             return;
         }
         match message.kind() {
@@ -74,6 +80,7 @@ impl Driver {
             | MessageType::MsgRequestVoteResponse
             | MessageType::MsgRequestPreVoteResponse => {
                 if self.must_settle() {
+                    self.tally.elections_held += 1;
                     return;
                 }
             }
@@ -91,6 +98,7 @@ impl Driver {
         let hears_leader = raft.leader_id != 0 && raft.election_elapsed < raft.election_timeout();
         if term > raft.term + 1 && !hears_leader {
             raft.become_follower(term - 1, 0);
+            self.tally.terms_adopted += 1;
         }
     }
 
@@ -129,6 +137,7 @@ impl Driver {
             }
             waits && !late.contains(&to)
         });
+        self.tally.snapshots_given_up += late.len() as u32;
         late.into_iter().for_each(|to| self.report_snapshot(to, false));
     }
 
@@ -140,7 +149,9 @@ impl Driver {
     /// The answer to a fetch: entries from its first index on without a gap, fewer than asked or none.
     pub fn fetched(&mut self, fetch: Fetch, entries: Vec<Entry>) {
         let useless = entries.is_empty() && fetch.first > self.start().index;
-        self.raw.mut_store().answer(fetch.first, entries);
+        if !self.raw.mut_store().answer(fetch.first, entries) {
+            self.tally.answers_refused += 1;
+        }
         if useless {
             return; // The follower's next heartbeat asks again.
         }

@@ -1,7 +1,7 @@
 //! A simulated disk: what is durable, and a queue of journal groups that are not. A crash loses groups from the
 //! end of the queue, whole ones only.
 
-use flumen_replication::{Conf, Entry, HardState, Index, Point, Restored, Term, Write};
+use flumen_replication::{Conf, Entry, HardState, Index, Point, ReplicaId, Restored, Term, Write};
 use std::collections::VecDeque;
 
 /// One atomic journal group.
@@ -9,8 +9,10 @@ use std::collections::VecDeque;
 pub(crate) enum Group {
     /// A Ready's.
     Write(u64, Write),
+    /// Configurations that came into force.
+    Confs(Vec<(Index, Conf)>),
     /// The state machine is durable up to here; the configurations up to here stand before it.
-    Applied(Index, Vec<(Index, Conf)>),
+    Applied(Index),
     /// The log starts here now.
     Start(Point),
 }
@@ -50,22 +52,33 @@ impl Disk {
             self.durable.take(group);
         }
     }
+
+    /// A snapshot's point is on its way.
+    pub(crate) fn is_installing(&self) -> bool {
+        self.queue.iter().any(|group| matches!(group, Group::Write(_, write) if write.point.is_some()))
+    }
 }
 
 impl Durable {
     pub(crate) fn take(&mut self, group: Group) {
         match group {
             Group::Write(_, write) => self.write(write),
-            Group::Applied(index, confs) => {
+            Group::Confs(confs) => {
+                for (at, conf) in confs.into_iter().filter(|(at, _)| *at > self.start.index) {
+                    let known = self.confs.partition_point(|(index, _)| *index < at);
+                    self.confs.truncate(known);
+                    self.confs.push((at, conf));
+                }
+            }
+            Group::Applied(index) => {
                 // An applied mark proves that everything up to it is committed.
                 self.hard_state.commit = self.hard_state.commit.max(index);
                 self.applied = self.applied.max(index);
-                let start = self.start.index;
-                self.confs = confs.into_iter().filter(|(at, _)| *at > start).collect();
             }
             Group::Start(point) if point.index > self.start.index => {
                 assert!(point.index <= self.applied, "a log is cut below the durable applied mark only");
-                self.entries.retain(|entry| entry.index > point.index);
+                let gone = (point.index.0 - self.start.index.0).min(self.entries.len() as u64);
+                self.entries.drain(..gone as usize);
                 self.confs.retain(|(at, _)| *at > point.index);
                 self.start = point;
             }
@@ -75,12 +88,14 @@ impl Durable {
 
     fn write(&mut self, write: Write) {
         if let Some(point) = write.point {
+            assert!(point.index > self.applied, "a snapshot never takes back what is applied");
             self.entries.clear();
             self.confs.clear();
             self.applied = point.index;
             self.start = point;
         }
         if let Some(hard_state) = write.hard_state {
+            self.vote(hard_state);
             self.hard_state = HardState { commit: hard_state.commit.max(self.applied), ..hard_state };
         }
         if let Some(first) = write.entries.first() {
@@ -96,8 +111,24 @@ impl Durable {
         }
     }
 
+    /// A replica has one vote in a term, and terms only rise.
+    fn vote(&self, new: HardState) {
+        let old = self.hard_state;
+        assert!(new.term >= old.term, "a term goes back from {old:?} to {new:?}");
+        let again = new.term == old.term && old.vote != ReplicaId::NONE;
+        assert!(!again || new.vote == old.vote, "a second vote in one term: {old:?}, then {new:?}");
+    }
+
     pub(crate) fn last(&self) -> (Index, Term) {
         self.entries.back().map_or((self.start.index, self.start.term), |entry| (entry.index, entry.term))
+    }
+
+    /// Whether the entry of this place and term is here, or was and is cut off.
+    pub(crate) fn has(&self, index: Index, term: Term) -> bool {
+        match index.0.checked_sub(self.start.index.0 + 1) {
+            Some(at) => self.entries.get(at as usize).is_some_and(|entry| entry.term == term),
+            None => true,
+        }
     }
 
     pub(crate) fn restored(&self) -> Restored {

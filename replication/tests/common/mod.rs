@@ -3,17 +3,19 @@
 #![allow(dead_code, reason = "each test program uses its own part")]
 
 pub(crate) mod disk;
+pub(crate) mod notes;
 pub(crate) mod oracle;
 pub(crate) mod replica;
 
 use bytes::Bytes;
 use disk::Disk;
 use flumen_replication::{
-    Conf, ConfChange, Config, EntryKind, Index, Leave, Message, Point, Refused, ReplicaId, Restored, Role,
-    Term,
+    Conf, ConfChange, Config, Driver, EntryKind, Index, Leave, Message, Point, Refused, ReplicaId, Restored,
+    Role, Term,
 };
+use notes::{Kind, Notes};
 use oracle::Oracle;
-use replica::Replica;
+use replica::{Habits, Replica, Scene};
 use std::collections::BTreeMap;
 
 /// SplitMix64: a whole generator in one number.
@@ -71,7 +73,7 @@ pub(crate) fn config(id: ReplicaId) -> Config {
 }
 
 /// What a caller takes from a driver after each call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Haste {
     /// Everything.
     All,
@@ -81,25 +83,46 @@ pub(crate) enum Haste {
     Nothing,
 }
 
+fn note_leader(driver: &Driver, notes: &mut Notes) {
+    notes.count(Kind::Elected);
+    notes.count_times(Kind::ElectedSole, driver.is_sole_voter().into());
+    notes.count_times(Kind::ElectedJoint, driver.conf().is_joint().into());
+    if notes.transfer_to.take() == Some(driver.id()) {
+        notes.count(Kind::ElectedByTransfer);
+    }
+    notes.spark = Some(driver.id());
+    notes.tell(|| format!("    {} leads in term {}", driver.id(), driver.term()));
+}
+
 /// One group. A replica that is `None` does not exist any more.
 pub(crate) struct Ring {
     pub(crate) replicas: BTreeMap<ReplicaId, Replica>,
     pub(crate) wire: Vec<Message>,
     pub(crate) oracle: Oracle,
+    pub(crate) notes: Notes,
     pub(crate) now: u64,
     pub(crate) haste: Haste,
+    /// Of all replicas that are created from now on.
+    pub(crate) habits: Habits,
     written: u64,
 }
 
 impl Ring {
     /// A newborn group of these voters.
     pub(crate) fn new(voters: u64) -> Ring {
+        Ring::with_habits(voters, Habits::default())
+    }
+
+    /// The same, on hosts of these habits.
+    pub(crate) fn with_habits(voters: u64, habits: Habits) -> Ring {
         let mut ring = Ring {
             replicas: BTreeMap::new(),
             wire: Vec::new(),
             oracle: Oracle::default(),
+            notes: Notes::default(),
             now: 0,
             haste: Haste::All,
+            habits,
             written: 0,
         };
         for n in 1..=voters {
@@ -110,8 +133,18 @@ impl Ring {
 
     /// The metadata group creates a replica. A message never does.
     pub(crate) fn create(&mut self, id: ReplicaId, restored: Restored) {
-        let replica = Replica::boot(config(id), Disk::new(restored), &mut self.oracle, self.now);
+        let (now, habits) = (self.now, self.habits);
+        let rank = if habits.rivals { 0 } else { config(id).rank };
+        let (_, mut scene) = self.scene();
+        let config = Config { rank, ..config(id) };
+        let replica = Replica::boot(config, habits, Disk::new(restored), &mut scene, now);
         assert!(self.replicas.insert(id, replica).is_none(), "a replica id is never used again");
+    }
+
+    /// The replicas, and what they share.
+    fn scene(&mut self) -> (&mut BTreeMap<ReplicaId, Replica>, Scene<'_>) {
+        let Ring { replicas, wire, oracle, notes, haste, .. } = self;
+        (replicas, Scene { wire, oracle, notes, haste: *haste })
     }
 
     pub(crate) fn at(&mut self, n: u64) -> &mut Replica {
@@ -124,18 +157,89 @@ impl Ring {
 
     /// Takes what a replica has ready: writes to its disk's queue, messages to the wire.
     pub(crate) fn drain(&mut self, id: ReplicaId) {
-        let Ring { replicas, wire, oracle, haste, .. } = self;
+        let (replicas, mut scene) = self.scene();
         if let Some(replica) = replicas.get_mut(&id) {
-            replica.drain(wire, oracle, *haste);
+            replica.drain(&mut scene);
         }
+        if self.haste != Haste::Nothing {
+            self.judge_leader(id);
+        }
+    }
+
+    /// A leader was elected by its group, and what it says is committed is durable on a majority.
+    fn judge_leader(&mut self, id: ReplicaId) {
+        self.note_deposed(id);
+        let Some(replica) = self.replicas.get(&id) else { return };
+        let Some(driver) = replica.driver.as_ref().filter(|driver| driver.is_leader()) else { return };
+        let (term, commit, boots) = (driver.term(), driver.commit(), replica.boots);
+        // A sole voter's term counts once it is durable: until then nobody can have heard of it.
+        if replica.disk.durable.hard_state.term != term {
+            return;
+        }
+        let (led, checked) = (replica.led, replica.checked);
+        let first = led.is_none_or(|(known, _)| known != term);
+        if first {
+            self.oracle.new_leader(driver);
+            note_leader(driver, &mut self.notes);
+        }
+        let acks = self.oracle.leads(driver, boots);
+        self.notes.count_times(Kind::Acked, acks as u64);
+        let before = led.filter(|_| !first).map_or(commit, |(_, before)| before);
+        if commit > checked.max(before) {
+            self.judge_commit(id);
+        }
+        let replica = self.replicas.get_mut(&id).expect("just seen");
+        (replica.led, replica.checked) = (Some((term, before)), commit.max(checked));
+    }
+
+    fn note_deposed(&mut self, id: ReplicaId) {
+        let Ring { replicas, notes, .. } = self;
+        let Some(replica) = replicas.get_mut(&id) else { return };
+        let follows = replica.driver.as_ref().is_some_and(|driver| !driver.is_leader());
+        if !follows || replica.led.is_none() {
+            return;
+        }
+        if !replica.disk.queue.is_empty() {
+            notes.count(Kind::Deposed);
+            notes.deposed = Some(id);
+        }
+        replica.led = None;
+    }
+
+    /// Commit moves by an entry of the leader's own term that a majority of each voter list has on disk.
+    fn judge_commit(&mut self, id: ReplicaId) {
+        let replica = &self.replicas[&id];
+        let driver = replica.driver.as_ref().expect("it leads");
+        let commit = driver.commit();
+        let Some(term) = driver.term_at(commit) else { return };
+        assert_eq!(term, driver.term(), "replica {id} counts replicas for an entry of an older term");
+        let early = !replica.disk.durable.has(commit, term);
+        let mut known = driver.confs().iter().rev().map(|(_, conf)| conf).chain([&driver.start().conf]);
+        // The newest one may have come into force by this very commit.
+        let held = (0..2).any(|_| known.next().is_some_and(|conf| self.has_quorum(conf, commit, term)));
+        assert!(held, "replica {id} commits {commit}, which no majority of voters has on disk");
+        self.notes.count_times(Kind::AckedEarly, early.into());
+    }
+
+    fn has_quorum(&self, conf: &Conf, index: Index, term: Term) -> bool {
+        let has = |id: &&ReplicaId| {
+            self.replicas.get(id).is_some_and(|replica| replica.disk.durable.has(index, term))
+        };
+        let majority = |voters: &[ReplicaId]| voters.iter().filter(has).count() > voters.len() / 2;
+        majority(&conf.voters) && (!conf.is_joint() || majority(&conf.voters_outgoing))
     }
 
     /// Up to `groups` queued journal groups of a replica become durable.
     pub(crate) fn sync(&mut self, id: ReplicaId, groups: usize) {
+        self.sync_as(id, groups, false);
+    }
+
+    /// The same; the driver hears of each, or of the last one alone.
+    pub(crate) fn sync_as(&mut self, id: ReplicaId, groups: usize, together: bool) {
         self.drain(id);
-        let Ring { replicas, oracle, .. } = self;
+        let (replicas, mut scene) = self.scene();
         if let Some(replica) = replicas.get_mut(&id) {
-            replica.sync(groups, oracle);
+            replica.sync(groups, together, &mut scene);
         }
         self.drain(id);
     }
@@ -204,8 +308,9 @@ impl Ring {
 
     /// Boots a replica that is down.
     pub(crate) fn restart(&mut self, n: u64) {
-        let Ring { replicas, oracle, now, .. } = self;
-        replicas.get_mut(&id(n)).expect("it exists").restart(oracle, *now);
+        let now = self.now;
+        let (replicas, mut scene) = self.scene();
+        replicas.get_mut(&id(n)).expect("it exists").restart(&mut scene, now);
         self.drain(id(n));
     }
 
@@ -220,12 +325,16 @@ impl Ring {
 
     /// Ticks until somebody leads.
     pub(crate) fn elect(&mut self) -> ReplicaId {
+        self.elect_without(&[])
+    }
+
+    fn elect_without(&mut self, cut: &[u64]) -> ReplicaId {
         for _ in 0..200 {
             if let Some(leader) = self.leader() {
-                self.settle();
+                self.settle_without(cut);
                 return leader;
             }
-            self.run(1);
+            self.run_without(1, cut);
         }
         panic!("no leader after 200 ticks");
     }
@@ -268,12 +377,17 @@ impl Ring {
 
     /// Changes the configuration and waits until the leader has applied it.
     pub(crate) fn change(&mut self, roles: &[(u64, Role)], leave: Leave) -> Index {
-        let leader = self.elect();
+        self.change_without(roles, leave, &[])
+    }
+
+    /// The same, while messages to and from `cut` are lost.
+    pub(crate) fn change_without(&mut self, roles: &[(u64, Role)], leave: Leave, cut: &[u64]) -> Index {
+        let leader = self.elect_without(cut);
         let change = ConfChange { roles: roles.iter().map(|&(n, role)| (id(n), role)).collect(), leave };
         let driver = self.driver(leader.0);
         let index = driver.propose_conf(driver.conf_index(), &change).expect("the leader takes the change");
-        self.settle();
-        self.run(3);
+        self.settle_without(cut);
+        self.run_without(3, cut);
         index
     }
 

@@ -410,3 +410,41 @@ fn rule_09_a_sole_voter_with_a_write_in_flight_stands_for_election_when_it_is_du
     ring.sync(id(1), 9);
     assert!(ring.driver(1).is_leader(), "the order to campaign was kept");
 }
+
+#[test]
+fn rule_09_one_voter_on_both_sides_of_a_joint_configuration_is_a_sole_voter_too() {
+    let mut ring = Ring::new(3);
+    ring.elect_this(1);
+    ring.write();
+    // 3 is told to stand at once, and asks for votes that arrive late.
+    ring.driver(1).transfer_leader(id(3));
+    ring.drain(id(1));
+    ring.deliver_to(3);
+    ring.sync(id(3), 9);
+    let late = ring.wire.iter().find(|message| message.from() == id(3) && message.to() == id(1));
+    let late = late.expect("a candidate asks for votes").clone();
+    ring.wire.clear();
+    // Meanwhile 1 is alone, and on its way to another learner: joint, with itself on both sides.
+    ring.run_without(30, &[3]);
+    ring.change_without(&[(2, Role::Learner), (3, Role::Gone)], Leave::Auto, &[3]);
+    ring.run_without(10, &[3]);
+    ring.change_without(&[(2, Role::Gone)], Leave::Explicit, &[3]);
+    let driver = ring.driver(1);
+    assert!(driver.is_leader() && driver.conf().is_joint() && driver.conf().voters == ids([1]));
+    assert!(driver.is_sole_voter(), "nobody else is asked");
+
+    // It has entries on their way to a slow disk, and hears of a newer term.
+    ring.propose(id(1)).expect("it leads");
+    ring.drain(id(1));
+    ring.driver(1).step(late);
+    ring.drain(id(1));
+    assert!(!ring.driver(1).is_leader());
+    let now = ring.now;
+    (1..=40).for_each(|tick| ring.driver(1).tick(now + tick));
+    ring.drain(id(1));
+    assert!(!ring.driver(1).is_leader(), "not over a log that is not durable");
+    ring.sync(id(1), 9);
+    (41..=80).for_each(|tick| ring.driver(1).tick(now + tick));
+    ring.sync(id(1), 9);
+    assert!(ring.driver(1).is_leader());
+}

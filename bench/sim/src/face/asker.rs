@@ -140,7 +140,7 @@ impl Link {
             self.stream.write(slices).await.0.map_err(|_| Broken)?;
         }
         loop {
-            if let Some(event) = self.connection.next_event().map_err(|_| Broken)? {
+            if let Some(event) = self.connection.next_event().map_err(nonsense_or_broken)? {
                 return Ok(event);
             }
             let (read, buf) = self.stream.read(BytesMut::with_capacity(64 * 1024)).await;
@@ -160,6 +160,11 @@ impl Link {
             bytes = &bytes[part..];
         }
     }
+}
+
+fn nonsense_or_broken(error: Error) -> Broken {
+    super::no_nonsense(&error);
+    Broken
 }
 
 fn answer<T>(result: flumen_model::Result<T>) -> Answer<T> {

@@ -1,13 +1,13 @@
 //! Runs one engine of the client core over simulated streams. The engine outlives a run of the machine, as a client
 //! outlives its node: what it had in flight is lost with its sockets, and it goes on by its own rules.
 
-use super::{NATIVE, moment};
+use super::{NATIVE, moment, no_nonsense};
 use bytes::{Buf, Bytes, BytesMut};
 use flumen_client::core::session::{Engine, SocketId};
 use flumen_io::local::{Notify, select2, timeout};
 use flumen_io::mem::{MemHost, MemStream};
 use flumen_io::{Host, Read, Stream};
-use flumen_model::{Code, Error};
+use flumen_model::{Code, Error, ShardId};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Shutdown;
@@ -19,6 +19,8 @@ use std::time::Duration;
 const READ_BYTES: usize = 64 * 1024;
 /// One write takes at most so much out of the engine; the rest stays there, as it would in front of a full socket.
 const WRITE_BYTES_MAX: usize = 128 * 1024;
+/// No simulated node has more.
+const SHARDS_MAX: u16 = 4;
 /// Timers are no finer than this, as in the faces.
 const SLEEP_MIN: Duration = Duration::from_millis(1);
 
@@ -143,6 +145,8 @@ impl<E: Engine> Driver<E> {
             if let Some(wire) = self.wires.borrow_mut().remove(&socket) {
                 wire.end();
             }
+            let session = kept.engine.session();
+            (0..SHARDS_MAX).filter_map(|shard| session.trouble(ShardId(shard))).for_each(no_nonsense);
         }
         while let Some((socket, _)) = kept.engine.session().next_connect(now) {
             kept.sockets.insert(socket);

@@ -10,6 +10,7 @@ pub use driver::{Driver, Held, Kept};
 use flumen_client::core::moment::Moment;
 use flumen_io::Host;
 use flumen_io::mem::MemHost;
+use flumen_model::Error;
 use std::time::Duration;
 
 /// The address of the simulated node.
@@ -18,4 +19,9 @@ pub const NATIVE: &str = "127.0.0.1:9644";
 /// The clients' clock: the machine's, which goes on from run to run.
 pub(crate) fn moment(host: &MemHost) -> Moment {
     Moment(Duration::from_nanos(host.now().0))
+}
+
+/// The network loses bytes and changes none: nonsense from a server is a bug of the server's.
+pub(crate) fn no_nonsense(error: &Error) {
+    assert!(!error.message.contains("does not keep to the protocol"), "{error}");
 }

@@ -4,6 +4,7 @@ use super::fetcher::Fetcher;
 use super::operator::Operator;
 use super::producer::Producer;
 use super::subscriber::Subscriber;
+use crate::oracle::HEALS_WITHIN;
 use crate::plan::{Client, Plan};
 use crate::sim::Shared;
 use flumen_io::Host;
@@ -66,8 +67,10 @@ impl Crew {
     }
 
     /// Lets all work until the steps of the life are taken. Returns how many had something left under way.
-    pub async fn work(&self, host: &MemHost, shared: &Shared, life: u64, leave: Leave) -> usize {
+    /// With `heals` no fault is left at the end, and readers must come to the end of everything.
+    pub async fn work(&self, host: &MemHost, shared: &Shared, life: u64, leave: Leave, heals: bool) -> usize {
         let left = Rc::new(Cell::new(0));
+        let heals = heals && !shared.lock().plan.has_damage();
         let mut tasks: Vec<Pin<Box<dyn Future<Output = ()>>>> = Vec::new();
         for producer in &self.producers {
             let mut at_work = producer.start(host, shared, life);
@@ -86,6 +89,9 @@ impl Crew {
                 at_work.run().await;
                 if leave == Leave::Settled {
                     at_work.finish(ENDS_WITHIN).await;
+                }
+                if heals {
+                    at_work.catch_up(HEALS_WITHIN).await;
                 }
                 at_work.stop();
             }));

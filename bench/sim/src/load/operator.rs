@@ -4,7 +4,7 @@
 use super::{some_place, verify};
 use crate::chance::Chance;
 use crate::face::{Answer, Asker};
-use crate::oracle::{Life, Promise, TopicKey, Wish};
+use crate::oracle::{Life, Memory, Promise, TopicKey, Wish};
 use crate::sim::Shared;
 use flumen_io::Host;
 use flumen_io::mem::MemHost;
@@ -28,6 +28,13 @@ pub(crate) struct Operator {
 
 fn pairs(settings: &[(&str, &str)]) -> Vec<(String, String)> {
     settings.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
+}
+
+/// A number of a status, by its name.
+fn number(json: &str, name: &str) -> Option<u64> {
+    let (_, rest) = json.split_once(&format!("\"{name}\":"))?;
+    let end = rest.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(rest.len());
+    rest[..end].parse().ok()
 }
 
 /// Whether a refusal says for certain that nothing was done.
@@ -158,7 +165,11 @@ impl Operator {
             _ => ("retention.ms", "-1"),
         };
         if change.1 != "-1" {
-            self.shared.lock().oracle.topics.bounded(place.key.topic);
+            let mut sim = self.shared.lock();
+            sim.oracle.topics.bounded(place.key.topic);
+            if change.0 == "retention.ms" {
+                sim.oracle.topics.timed(place.key.topic);
+            }
         }
         let request = AlterTopicRequest { name: place.topic.clone(), settings: pairs(&[change]) };
         let answer = self.asker.ask(ShardId(0), &request).await;
@@ -193,9 +204,24 @@ impl Operator {
     async fn look(&mut self) {
         match self.chance.below(3) {
             0 => self.list().await,
-            1 => drop(self.asker.ask(ShardId(0), &StatusRequest {}).await),
+            1 => self.look_at_memory().await,
             _ => drop(self.asker.ask(ShardId(0), &ListSubscriptionsRequest {}).await),
         }
+    }
+
+    async fn look_at_memory(&mut self) {
+        let (shard, limits) = {
+            let plan = &self.shared.lock().plan;
+            (ShardId(self.chance.below(u64::from(plan.shards)) as u16), plan.limits())
+        };
+        let Answer::Got(status) = self.asker.ask(shard, &StatusRequest {}).await else { return };
+        let Some(cached_bytes) = number(&status.json, "cached_bytes") else { return };
+        // What the journal has and the segments have not stays in memory, however slow the disk is.
+        let beside = limits.in_flight_bytes_per_shard_max as u64 + limits.journal_bytes;
+        let allowed_bytes = limits.cache_bytes as u64 + beside;
+        let mut sim = self.shared.lock();
+        sim.stats.most("bytes of batches in a shard's memory", cached_bytes);
+        sim.oracle.remembers(&Memory { cached_bytes, allowed_bytes });
     }
 
     async fn list(&mut self) {

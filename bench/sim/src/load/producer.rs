@@ -20,9 +20,7 @@ use std::time::Duration;
 
 const SMALL_BYTES: u64 = 600;
 const LARGE_BYTES: u64 = 120_000;
-/// Just below the largest batch of a topic.
-const LARGEST_BYTES: u64 = 900_000;
-const BURST_MAX: u64 = 40;
+const BURST_MAX: u64 = 20;
 /// No record has this tag.
 const FLUSH_TAG: u64 = 0;
 
@@ -49,13 +47,17 @@ impl Producer {
             (_, 1) => Acks::Leader,
             _ => Acks::Quorum,
         };
-        let codecs = [Compression::None, Compression::None, Compression::Lz4, Compression::Zstd];
+        let compression = match chance.below(8) {
+            0..5 => Compression::None,
+            5..7 => Compression::Lz4,
+            _ => Compression::Zstd,
+        };
         let producer = ProducerSettings {
             acks,
             idempotence: kind == ProducerKind::Idempotent,
             linger: Duration::from_millis([0, 0, 2, 20][chance.below(4) as usize]),
             batch_bytes: [4 * 1024, 32 * 1024, 256 * 1024][chance.below(3) as usize],
-            compression: codecs[chance.below(4) as usize],
+            compression,
             batches_in_flight_max: if kind == ProducerKind::InOrder { 1 } else { 5 },
             buffer_bytes_max: 4 << 20,
         };
@@ -145,10 +147,13 @@ impl ProducerAtWork {
     }
 
     fn record_bytes(&mut self) -> usize {
-        let large = self.shared.lock().plan.large;
+        let (large, largest) = {
+            let plan = &self.shared.lock().plan;
+            (plan.large, plan.record_bytes_max())
+        };
         let most = match self.chance.below(100) {
             draw if draw >= large => SMALL_BYTES,
-            0 => LARGEST_BYTES,
+            0 => largest,
             _ => LARGE_BYTES,
         };
         self.chance.skewed(VALUE_BYTES_MIN as u64, most) as usize

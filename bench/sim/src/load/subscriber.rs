@@ -4,7 +4,7 @@
 use super::settings;
 use crate::chance::Chance;
 use crate::face::{Driver, Held};
-use crate::oracle::{PartKey, ReaderId};
+use crate::oracle::{PartKey, Promise, ReaderId};
 use crate::payload::id_of;
 use crate::plan::{Client, Plan};
 use crate::sim::Shared;
@@ -132,6 +132,52 @@ impl SubscriberAtWork {
             self.driver.news(Duration::from_millis(200)).await;
             self.take_commit();
         }
+    }
+
+    /// Reads on until everything has come that is known to be there: when faults are over, nobody is left behind.
+    pub(crate) async fn catch_up(&mut self, within: Duration) {
+        let mut until = self.host.now().plus(within);
+        let mut behind = self.behind();
+        while !behind.is_empty() && !self.shared.is_over() {
+            if self.host.now() >= until {
+                let (key, at, end) = behind[0];
+                let who = self.own.name.as_deref().unwrap_or("the wanderer");
+                let what = format!(
+                    "{who} gets nothing more of {key}: it stands at {at:?}, and there is more up to {end}"
+                );
+                return self.shared.report(Promise::Heals, what);
+            }
+            self.read_some();
+            if self.desk().stale {
+                self.begin_anew();
+            }
+            self.take_commit();
+            self.watch_topics();
+            self.driver.news(Duration::from_millis(200)).await;
+            let now_behind = self.behind();
+            if now_behind != behind {
+                (until, behind) = (self.host.now().plus(within), now_behind);
+            }
+        }
+    }
+
+    /// Partitions of which something has not come: how far it has, and how far there is something.
+    fn behind(&self) -> Vec<(PartKey, Option<u64>, u64)> {
+        let positions = self.driver.act(|engine, _| engine.positions());
+        let sim = self.shared.lock();
+        let mut behind = Vec::new();
+        for run in sim.oracle.topics.live() {
+            for number in 0..run.wish.partitions {
+                let key = PartKey { topic: run.key, number };
+                let end = sim.oracle.topics.part(key).end;
+                let at = positions.iter().find(|one| *one.0 == *run.name && one.1.0 == number);
+                let at = at.map(|one| one.2.0);
+                if at.unwrap_or_default() < end {
+                    behind.push((key, at, end));
+                }
+            }
+        }
+        behind
     }
 
     pub(crate) fn stop(&self) {

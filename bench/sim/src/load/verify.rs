@@ -3,8 +3,9 @@
 
 use super::{Place, fetcher::tells_damage, places};
 use crate::face::{Answer, Asker};
-use crate::oracle::{Health, Known, Listed, Whole};
+use crate::oracle::{Health, Known, Listed, Promise, Whole};
 use crate::payload::{Reading, open};
+use crate::scenario::Fault;
 use crate::sim::Shared;
 use flumen_io::Host;
 use flumen_io::mem::MemHost;
@@ -77,6 +78,7 @@ pub(super) async fn partition(
                     let (start, end) = (whole.log_start, whole.high_watermark);
                     format!("{} has {start} to {end}: {:?}", place.key, whole.health)
                 });
+                no_damage_without_a_cause(shared, place, &whole);
                 shared.lock().oracle.verified(place.key, &whole);
                 return None;
             }
@@ -85,6 +87,17 @@ pub(super) async fn partition(
         }
     }
     Some(Unanswered(format!("the log start of {} moved {TRIES} times while it was read", place.key)))
+}
+
+/// Damage that nothing did is a loss under another name.
+fn no_damage_without_a_cause(shared: &Shared, place: &Place, whole: &Whole) {
+    let causes = [Fault::Rot, Fault::DiskErrors, Fault::Lies];
+    if let Health::Damaged(said) = &whole.health
+        && !causes.iter().any(|cause| shared.lock().plan.has(*cause))
+    {
+        let what = format!("{} is called damaged, and nothing has damaged it: {said}", place.key);
+        shared.report(Promise::DamageReported, what);
+    }
 }
 
 async fn read_whole(
@@ -110,6 +123,7 @@ async fn read_whole(
     let (log_start, high_watermark) = (described.log_start.0, described.high_watermark.0);
     let mut whole =
         Whole { log_start, high_watermark, reading: Reading::default(), read_to: log_start, health, known };
+    let mut bytes = 0;
     while whole.read_to < high_watermark {
         let fetch = FetchRequest {
             group: place.group,
@@ -120,7 +134,10 @@ async fn read_whole(
         };
         match asker.insist(place.shard, &fetch, WITHIN).await {
             Answer::Got(reply) if reply.batches.is_empty() => break,
-            Answer::Got(reply) => add(host, shared, place, &mut whole, &reply),
+            Answer::Got(reply) => {
+                bytes += reply.batches.len() as u64;
+                add(host, shared, place, &mut whole, &reply);
+            }
             Answer::Refused(error) if error.code == Code::OffsetOutOfRange && moved(&whole) => {
                 return Ok(None);
             }
@@ -135,6 +152,11 @@ async fn read_whole(
             other => return Err(unanswered("a partition is not read", &other)),
         }
     }
+    let mut sim = shared.lock();
+    if whole.read_to >= high_watermark && !sim.plan.has(Fault::Clock) && !sim.plan.has_damage() {
+        sim.oracle.retained(place.key, log_start, bytes, host.now().0);
+    }
+    drop(sim);
     Ok(Some(whole))
 }
 

@@ -11,7 +11,9 @@ pub(super) fn nothing_lost(part: &mut Part, whole: &Whole, findings: &mut Findin
     let found: BTreeSet<u64> = whole.reading.records.iter().map(|seen| seen.offset).collect();
     let excused_from = if whole.health.is_damaged() { whole.read_to } else { u64::MAX };
     for (offset, placed) in part.placed.range(whole.log_start..whole.known.placed_to.max(whole.log_start)) {
-        if !found.contains(offset) && *offset < excused_from {
+        // What is acked from memory is read only when it is committed, a moment later.
+        let is_young = !whole.known.quiet && placed.evidence != Evidence::Durable;
+        if !found.contains(offset) && *offset < excused_from && !is_young {
             let how = match placed.evidence {
                 Evidence::Durable => "acked durably, or read",
                 Evidence::MemoryAck(_) => "acked from memory, and nothing crashed",

@@ -49,6 +49,10 @@ impl Ledger {
         RecordId(self.sent.last_key_value().map_or(1, |(id, _)| id.0 + 1))
     }
 
+    pub(super) fn latest(&self) -> u64 {
+        self.sent.last_key_value().map_or(0, |(_, sent)| sent.at)
+    }
+
     /// A record is about to be sent.
     pub fn sending(&mut self, sent: Sent) {
         self.sent.insert(sent.id, sent);

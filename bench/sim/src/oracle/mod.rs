@@ -2,6 +2,7 @@
 //! facts and gives findings; it asks nobody and exempts nothing that SAFETY.md does not name. Each promise has a file.
 
 mod acked;
+mod bounded;
 mod commit;
 mod damage;
 mod delivery;
@@ -15,6 +16,7 @@ mod promise;
 mod topics;
 mod twice;
 
+pub use bounded::{Memory, Recovery};
 pub use damage::Health;
 pub use delivery::ReaderId;
 pub use healing::HEALS_WITHIN;
@@ -60,6 +62,13 @@ pub struct Whole {
 }
 
 impl Oracle {
+    /// The judge of a node whose disk lies: of it less is promised.
+    pub fn over_lies() -> Oracle {
+        let mut oracle = Oracle::default();
+        oracle.findings.only(promise::OVER_LIES);
+        oracle
+    }
+
     /// The first promise that was broken.
     pub fn violation(&self) -> Option<&Violation> {
         self.findings.first()
@@ -94,6 +103,11 @@ impl Oracle {
             Some(offset) => part.place(offset, &sent, evidence, &mut self.findings),
             None => part.acked_somewhere(id, evidence),
         }
+    }
+
+    /// The latest moment, on the clients' clock, at which anything was asked or sent.
+    pub fn latest(&self) -> u64 {
+        self.topics.latest().max(self.ledger.latest())
     }
 
     /// A record's fate was told: it failed. It may be in the log or not.
@@ -177,8 +191,13 @@ impl Oracle {
             }
             Some(sent) => {
                 let of_record = self.topics.candidates(name, number, sent.at, now);
-                let mut both = of_reader.into_iter().filter(|key| of_record.contains(key));
-                both.next().filter(|_| both.next().is_none())
+                let both: Vec<_> = of_reader.into_iter().filter(|key| of_record.contains(key)).collect();
+                if let [one] = both.as_slice() {
+                    return Some(*one);
+                }
+                // It was got in one of them; in which it was not skipped will not show.
+                both.into_iter().for_each(|key| self.readers.seek(reader, key));
+                None
             }
             // Nobody's record: any place will do to say so.
             None => of_reader.first().copied(),
@@ -217,6 +236,17 @@ impl Oracle {
         part.prune(whole.log_start);
     }
 
+    /// A partition was read whole that is not damaged, on a node whose clocks hold: so many bytes of batches are left of
+    /// it. Comes before [`Oracle::verified`].
+    pub fn retained(&mut self, key: PartKey, log_start: u64, bytes: u64, now: u64) {
+        let run = self.topics.run(key.topic);
+        if run.wish.bounded {
+            let young = |id| self.ledger.sent(id).is_some_and(|sent| sent.at + offsets::RETENTION > now);
+            let part = self.topics.part(key);
+            offsets::retained(part, run.timed, log_start, bytes, young, &mut self.findings);
+        }
+    }
+
     /// The process is gone. A crash takes what was in memory: acks of quorum-memory that are younger than
     /// `memory_bound`, or all of them when there is no bound to rely on.
     pub fn process_gone(&mut self, crashed: bool, now: u64, memory_bound: Option<u64>) {
@@ -248,6 +278,16 @@ impl Oracle {
     /// All topics of the node. `settled` says that nothing can be under way any more.
     pub fn listed(&mut self, listing: &[Listed], settled: bool, now: u64) {
         self.topics.listed(listing, settled, now, &mut self.findings);
+    }
+
+    /// A node has become ready.
+    pub fn recovered(&mut self, recovery: &Recovery) {
+        bounded::recovery(recovery, &mut self.findings);
+    }
+
+    /// A shard tells of its memory.
+    pub fn remembers(&mut self, memory: &Memory) {
+        bounded::memory(memory, &mut self.findings);
     }
 
     /// A partition that is not damaged was asked to take a record after all faults had ended.

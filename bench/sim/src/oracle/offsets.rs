@@ -3,7 +3,12 @@
 use super::Whole;
 use super::part::{Part, PartKey};
 use super::promise::{Findings, Promise};
-use crate::payload::Reading;
+use crate::payload::{Reading, RecordId};
+
+/// The smallest `retention.bytes` that any topic ever has.
+const RETENTION_BYTES_MIN: u64 = 400_000;
+/// The only `retention.ms` that any topic ever has, in nanoseconds.
+pub(super) const RETENTION: u64 = 8_000_000_000;
 
 /// Batches follow each other without a hole, the first one holds the wanted offset, records fill their batches.
 pub(super) fn dense(key: PartKey, wanted: u64, reading: &Reading, findings: &mut Findings) {
@@ -35,6 +40,35 @@ pub(super) fn log_start(part: &Part, bounded: bool, log_start: u64, findings: &m
     if !bounded && log_start > part.trim_asked {
         let what = format!("nobody asked for a log start of {log_start} in {key}");
         findings.report(Promise::LogStart, what);
+    }
+}
+
+/// Retention leaves what it was asked to leave: so many bytes, or every record that is young.
+pub(super) fn retained(
+    part: &Part,
+    timed: bool,
+    log_start: u64,
+    bytes: u64,
+    young: impl Fn(RecordId) -> bool,
+    findings: &mut Findings,
+) {
+    if log_start <= part.log_start.max(part.trim_asked) || bytes >= RETENTION_BYTES_MIN {
+        return;
+    }
+    let key = part.key;
+    let mut gone = part.placed.range(part.log_start..log_start);
+    match gone.find(|(_, placed)| young(placed.id)) {
+        _ if !timed => {
+            let what = format!(
+                "retention leaves {bytes} bytes of {key}, from {log_start} on, where nobody asked for so few"
+            );
+            findings.report(Promise::LogStart, what);
+        }
+        Some((offset, placed)) => {
+            let what = format!("retention takes {} at {offset} from {key}, which is young", placed.id);
+            findings.report(Promise::LogStart, what);
+        }
+        None => {}
     }
 }
 

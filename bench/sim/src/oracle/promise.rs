@@ -38,6 +38,8 @@ pub enum Promise {
     NodeServes,
     /// When faults end, every partition takes records again in time.
     Heals,
+    /// Memory stays within its limits, and recovery reads no more than the journals hold, in time.
+    Bounded,
     /// A bug shows as a panic of the simulated process.
     NoPanic,
     /// What was read from the seed alone.
@@ -67,18 +69,39 @@ impl fmt::Display for Violation {
 
 /// What was found, in the order of finding.
 #[derive(Debug, Default)]
-pub struct Findings(Vec<Violation>);
+pub struct Findings {
+    found: Vec<Violation>,
+    /// All that is promised; everything when none.
+    only: Option<&'static [Promise]>,
+}
+
+/// What is promised over a disk that lies: says that it has written and has not, or wrote somewhere else, or forgets
+/// a durable name. A single node cannot keep what such a disk loses, nor always know of it.
+pub(super) const OVER_LIES: &[Promise] = &[
+    Promise::NobodySent,
+    Promise::OffsetsAreDense,
+    Promise::DamageServed,
+    Promise::DamageReported,
+    Promise::NodeServes,
+    Promise::NoPanic,
+];
 
 impl Findings {
+    /// From now on nothing else is promised.
+    pub(super) fn only(&mut self, promises: &'static [Promise]) {
+        self.only = Some(promises);
+    }
+
     /// A promise is broken.
     pub fn report(&mut self, promise: Promise, what: String) {
-        if self.0.iter().all(|known| known.promise != promise) {
-            self.0.push(Violation { promise, what });
+        let is_promised = self.only.is_none_or(|only| only.contains(&promise));
+        if is_promised && self.found.iter().all(|known| known.promise != promise) {
+            self.found.push(Violation { promise, what });
         }
     }
 
     /// The first one.
     pub fn first(&self) -> Option<&Violation> {
-        self.0.first()
+        self.found.first()
     }
 }

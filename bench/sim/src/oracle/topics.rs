@@ -51,6 +51,8 @@ pub struct TopicRun {
     pub gone_at: Option<u64>,
     /// Group and shard of each partition, once they are known.
     pub groups: Vec<(u64, u16)>,
+    /// Retention by time was asked for at some time.
+    pub timed: bool,
     parts: Vec<Part>,
 }
 
@@ -95,9 +97,14 @@ impl Topics {
             asked_at: now,
             gone_at: None,
             groups: Vec::new(),
+            timed: false,
             parts: (0..wish.partitions).map(part).collect(),
         });
         key
+    }
+
+    pub(super) fn latest(&self) -> u64 {
+        self.runs.iter().map(|run| run.asked_at.max(run.gone_at.unwrap_or(0))).max().unwrap_or(0)
     }
 
     /// The node has refused to make it.
@@ -118,6 +125,11 @@ impl Topics {
     /// From now on retention may move its log starts.
     pub fn bounded(&mut self, key: TopicKey) {
         self.run_mut(key).wish.bounded = true;
+    }
+
+    /// From now on retention may move its log starts by the records' age.
+    pub fn timed(&mut self, key: TopicKey) {
+        self.run_mut(key).timed = true;
     }
 
     /// Somebody asks for a log start.

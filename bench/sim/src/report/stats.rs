@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+/// What begins with this is the largest of its values, not their sum.
+const MOST: &str = "most: ";
+
 /// Counts by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats(BTreeMap<String, u64>);
@@ -19,9 +22,20 @@ impl Stats {
         }
     }
 
+    /// Something was at most so much. Its name begins with [`MOST`], so that sums keep the largest.
+    pub fn most(&mut self, what: &str, value: u64) {
+        let most = self.0.entry(format!("{MOST}{what}")).or_default();
+        *most = value.max(*most);
+    }
+
     /// Adds all of another's.
     pub fn add(&mut self, other: &Stats) {
-        other.0.iter().for_each(|(what, times)| self.count(what, *times));
+        for (what, value) in &other.0 {
+            match what.strip_prefix(MOST) {
+                Some(what) => self.most(what, *value),
+                None => self.count(what, *value),
+            }
+        }
     }
 
     /// How often something happened.

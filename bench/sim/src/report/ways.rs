@@ -2,6 +2,7 @@
 //! deletion and the watch over free space did something. Only counts; the sentences are the node's own.
 
 use super::Stats;
+use flumen_log::ways::TARGET as WAYS_TARGET;
 use std::cell::RefCell;
 use std::fmt::{Debug, Write};
 use tracing::field::{Field, Visit};
@@ -23,7 +24,7 @@ struct Counter;
 
 impl Subscriber for Counter {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_event() && *metadata.level() <= Level::INFO
+        metadata.is_event() && (*metadata.level() <= Level::INFO || metadata.target() == WAYS_TARGET)
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
@@ -39,6 +40,9 @@ impl Subscriber for Counter {
         event.record(&mut sentence);
         WAYS.with(|ways| {
             let mut ways = ways.borrow_mut();
+            if event.metadata().target() == WAYS_TARGET {
+                return ways.count(&format!("way: {}", sentence.message), 1);
+            }
             ways.count(&format!("log: {}", sentence.message), 1);
             for found in sentence.found {
                 ways.count(&format!("log: {}, {found}", sentence.message), 1);

@@ -9,7 +9,7 @@ use flumen_io::mem::{
 use std::time::Duration;
 
 /// What each fault of a plan makes happen, by the machine's names: one of them at least must.
-pub const FIRES: [(Fault, &[&str]); 9] = [
+pub const FIRES: [(Fault, &[&str]); 10] = [
     (Fault::Kill, &["kill"]),
     (Fault::PowerLoss, &["power loss"]),
     (Fault::KillInRecovery, &["kill before the node was ready"]),
@@ -31,7 +31,11 @@ pub const FIRES: [(Fault, &[&str]); 9] = [
     ),
     (Fault::Clock, &["wall_jump", "late_timer", "core_stall", "late_message"]),
     (Fault::Rot, &["rot between lives"]),
+    (Fault::Lies, &["lost_write", "misdirected_write", "vanished_name", "bad_sectors", "rot"]),
 ];
+
+/// Each kind of lie is told so often in a seed at most.
+const LIES_MAX: u64 = 3;
 
 /// The faults of one life.
 pub fn of(plan: &Plan, chance: &mut Chance) -> Faults {
@@ -52,17 +56,23 @@ fn when(on: bool, rate: Rate) -> FileChance {
 fn disk(plan: &Plan, bad: u32) -> DiskFaults {
     let errors = plan.has(Fault::DiskErrors);
     let full = plan.has(Fault::FullDisk);
+    let lies = plan.has(Fault::Lies);
     DiskFaults {
         shaped_crashes: plan.has(Fault::PowerLoss),
         // A life ends with the first failed write or flush; so few that most lives serve before that.
         read_error: when(errors, Rate::per_million(1_000 * bad)),
         write_error: when(errors, Rate::per_million(300 * bad)),
         flush_error: when(errors, Rate::per_million(2_000 * bad)),
-        dir_flush_error: when(errors, Rate::per_million(5_000 * bad)),
+        dir_flush_error: when(errors, Rate::per_million(20_000 * bad)),
         slow: when(plan.has(Fault::SlowDisk), Rate::per_million(4_000 * bad)),
         slow_most: Duration::from_secs(1),
         squeeze: if full { Pace::every(Duration::from_secs(3) / bad) } else { Pace::default() },
         squeeze_free_most: 3 << 20,
+        lost_write: when(lies, Rate::per_million(300 * bad).at_most(LIES_MAX)),
+        misdirected_write: when(lies, Rate::per_million(300 * bad).at_most(LIES_MAX)),
+        bad_sectors: when(lies, Rate::per_million(500 * bad).at_most(LIES_MAX)),
+        vanished_name: when(lies, Rate::per_million(15_000 * bad).at_most(LIES_MAX)),
+        rot: if lies { Pace::every(Duration::from_secs(5) / bad).at_most(LIES_MAX) } else { Pace::default() },
         ..DiskFaults::default()
     }
 }

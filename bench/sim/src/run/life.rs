@@ -1,21 +1,21 @@
 //! One life of the node: started on the machine with the clients beside it, until they are done, it is killed, or it
 //! fails.
 
-use super::DATA;
+use super::{DATA, MEMORY_FLUSHED_WITHIN};
 use crate::face::NATIVE;
 use crate::load::{Crew, Leave, verify};
-use crate::oracle::Promise;
+use crate::oracle::{Promise, Recovery};
 use crate::plan::Plan;
 use crate::scenario::Fault;
 use crate::sim::Shared;
-use flumen_io::mem::{MemHost, MemMachine, MemWorld, Outcome};
+use flumen_io::mem::{Faults, MemHost, MemMachine, MemWorld, Outcome};
 use flumen_io::{Host, Machine};
-use flumen_model::limits::Limits;
 use flumen_model::topic::TopicSettings;
 use flumen_model::{Code, Error};
 use flumen_node::{Handle, Main, NodeConfig, Observer, mains};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -35,6 +35,8 @@ pub(super) struct Life {
     pub(super) seed: u64,
     pub(super) kill_after: Option<u64>,
     pub(super) leave: Leave,
+    /// Its faults end in the middle of it, and all must heal without a restart.
+    pub(super) peace: bool,
 }
 
 /// How it ended.
@@ -76,7 +78,7 @@ fn config(plan: &Plan) -> NodeConfig {
         require_existing: false,
         native: NATIVE.parse().expect("a constant address"),
         shards: plan.shards,
-        limits: Limits::simulation(),
+        limits: plan.limits(),
         topic_defaults: TopicSettings::default(),
         version: "simulated",
     }
@@ -92,9 +94,11 @@ pub(super) fn live(plan: &Plan, life: Life, world: &MemWorld, shared: &Shared, c
     let handle = Arc::new(Handle::new(plan.cores));
     let mut all: Vec<Main<MemHost>> =
         mains(&mut machine, plan.cores, config(plan), seen.clone(), handle.clone());
-    let conductor = Conductor { shared: shared.clone(), seen: seen.clone(), crew: crew.clone(), life };
+    let (mine, seen_by, crew, bytes_read) = (shared.clone(), seen.clone(), crew.clone(), world.bytes_read());
     all.push(Box::new(move |host| {
         Box::pin(async move {
+            let at_peace = Rc::new(Cell::new(life.last));
+            let conductor = Conductor { shared: mine, seen: seen_by, crew, life, bytes_read, at_peace };
             conductor.conduct(&host).await;
             handle.stop();
         })
@@ -132,7 +136,7 @@ fn judge(plan: &Plan, life: Life, world: &MemWorld, shared: &Shared, seen: &Seen
 
 /// Whether a node may give up: its disk failed it, or its directory is damaged and it says so.
 fn may_fail(plan: &Plan, life: Life, error: &Error) -> bool {
-    match plan.has(Fault::Rot) {
+    match plan.has_damage() {
         true => matches!(error.code, Code::Corrupt | Code::LogFailed | Code::InvalidRequest),
         false => plan.may_fail() && !life.last,
     }
@@ -144,6 +148,10 @@ struct Conductor {
     seen: Arc<Seen>,
     crew: Crew,
     life: Life,
+    /// What was read from the disk before this life.
+    bytes_read: u64,
+    /// No fault is left.
+    at_peace: Rc<Cell<bool>>,
 }
 
 impl Conductor {
@@ -153,20 +161,31 @@ impl Conductor {
         }
         drop(host.spawn(watch(host.clone(), self.shared.clone(), self.seen.clone())));
         self.verify(host, true).await;
-        let left = self.crew.work(host, &self.shared, self.life.number, self.life.leave).await;
-        if self.life.last && !self.shared.is_over() {
-            if left > 0 {
-                let what =
-                    format!("{left} producers still wait for their records' fate when all faults are over");
-                self.shared.report(Promise::Heals, what);
-            }
-            verify::takes_records(host, &self.shared).await;
-            self.verify(host, false).await;
+        if self.life.peace {
+            drop(host.spawn(end_faults(host.clone(), self.shared.clone(), self.at_peace.clone())));
+        }
+        let heals = self.life.last || self.life.peace;
+        let left = self.crew.work(host, &self.shared, self.life.number, self.life.leave, heals).await;
+        if self.at_peace.get() && !self.shared.is_over() {
+            self.heal(host, left).await;
         }
     }
 
+    /// All faults are over: everything must heal in time.
+    async fn heal(&self, host: &MemHost, left: usize) {
+        if left > 0 {
+            let what = format!("{left} producers still wait for their records' fate when all faults are over");
+            self.shared.report(Promise::Heals, what);
+        }
+        verify::takes_records(host, &self.shared).await;
+        // What was acked from memory is committed by then.
+        host.sleep(MEMORY_FLUSHED_WITHIN).await;
+        self.verify(host, false).await;
+    }
+
     async fn is_ready(&self, host: &MemHost) -> bool {
-        let until = host.now().plus(READY_WITHIN);
+        let began = host.now();
+        let until = began.plus(READY_WITHIN);
         while self.seen.ready.get().is_none() {
             if self.seen.failed.get().is_some() {
                 return false;
@@ -180,25 +199,50 @@ impl Conductor {
             }
             host.sleep(Duration::from_millis(1)).await;
         }
+        self.judge_recovery(host, host.now().since(began));
         true
+    }
+
+    fn judge_recovery(&self, host: &MemHost, took: Duration) {
+        let bytes_read = host.world().bytes_read() - self.bytes_read;
+        let mut sim = self.shared.lock();
+        let journal_bytes = sim.plan.journal_bytes * u64::from(sim.plan.shards);
+        let unhindered = sim.plan.is_unhindered() || self.life.last;
+        sim.stats.most("percent of the journals read in a recovery", bytes_read * 100 / journal_bytes);
+        if unhindered {
+            sim.stats.most("milliseconds of an unhindered recovery", took.as_millis() as u64);
+        }
+        sim.oracle.recovered(&Recovery { bytes_read, journal_bytes, took, unhindered });
     }
 
     fn must_answer(&self) -> bool {
         let sim = self.shared.lock();
         let disturbs = [Fault::DiskErrors, Fault::FullDisk, Fault::SlowDisk, Fault::Network, Fault::Clock];
-        self.life.last || !disturbs.iter().any(|fault| sim.plan.has(*fault))
+        self.at_peace.get() || !disturbs.iter().any(|fault| sim.plan.has(*fault))
     }
 
     async fn verify(&self, host: &MemHost, settled: bool) {
         self.shared.say(host.now().0, || "everything is verified".to_string());
         if let Err(verify::Unanswered(why)) = verify::everything(host, &self.shared, settled).await {
             self.shared.count("verifications without an answer", 1);
-            let damaged = self.shared.lock().plan.has(Fault::Rot);
+            let damaged = self.shared.lock().plan.has_damage();
             if self.must_answer() && !damaged && self.seen.failed.get().is_none() {
                 self.shared.report(Promise::NodeServes, format!("a verification got no answer: {why}"));
             }
         }
     }
+}
+
+/// Ends all faults when half of the life's steps are taken.
+async fn end_faults(host: MemHost, shared: Shared, at_peace: Rc<Cell<bool>>) {
+    let half = shared.steps_left() / 2;
+    while shared.steps_left() > half && !shared.is_over() {
+        host.sleep(Duration::from_millis(20)).await;
+    }
+    shared.say(host.now().0, || "all faults end".to_string());
+    shared.count("lives whose faults ended in the middle", 1);
+    host.world().set_faults(Faults::default());
+    at_peace.set(true);
 }
 
 /// Ends the life when the node fails, and keeps the time for whoever looks at it afterwards.

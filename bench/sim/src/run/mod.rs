@@ -12,7 +12,6 @@ use crate::report::{Stats, Story, counted};
 use crate::scenario::Fault;
 use crate::sim::Shared;
 use flumen_io::mem::{MemMachine, MemWorld};
-use flumen_model::limits::Limits;
 use flumen_node::check::check;
 use life::{End, Life};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -113,24 +112,25 @@ impl Course {
         let polls_max = if early { 1_000 } else { self.plan.polls_max };
         let polls = self.chance.skewed(10, polls_max);
         let kill_after = (!last && dies && self.chance.one_in(7, 10)).then_some(polls);
-        let leave = match last || self.chance.one_in(1, 2) {
-            true => Leave::Settled,
-            false => Leave::Abruptly,
-        };
-        Life { number, last, seed, kill_after, leave }
+        let settled = self.chance.one_in(1, 2);
+        let peace = self.chance.one_in(1, 2) && !last && kill_after.is_none() && self.plan.can_heal();
+        let leave = if last || peace || settled { Leave::Settled } else { Leave::Abruptly };
+        Life { number, last, seed, kill_after, leave, peace }
     }
 
     fn one_life(&mut self, life: Life) -> End {
         let faults = if life.last { None } else { Some(faults::of(&self.plan, &mut self.chance)) };
         self.world.set_faults(faults.unwrap_or_default());
         self.shared.say(0, || format!("life {} begins: {life:?}", life.number));
-        let end = life::live(&self.plan, life, &self.world, &self.shared, &self.crew);
+        let mut end = life::live(&self.plan, life, &self.world, &self.shared, &self.crew);
         self.world.set_faults(flumen_io::mem::Faults::default());
         if let Some(report) = self.world.last_run() {
             self.events += report.events;
             self.trace = (self.trace ^ report.trace).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(17);
         }
         self.served |= end.served;
+        // The life's clock was last looked at a moment before its end; what was asked since is younger.
+        end.at = end.at.max(self.shared.lock().oracle.latest());
         self.crew.take_fates(&self.shared, end.at);
         end
     }
@@ -156,6 +156,9 @@ impl Course {
         let bound = reliable.then_some(MEMORY_FLUSHED_WITHIN.as_nanos() as u64);
         self.shared.lock().oracle.process_gone(crashed, end.at, bound);
         let rots = !crashed && self.plan.has(Fault::Rot);
+        // Whoever does not come back because of damage, and says so, will not come back after the next start either.
+        self.refused = end.failed && !end.served && self.plan.has_damage();
+        self.shared.count("nodes that refused a damaged directory", u64::from(self.refused));
         if self.chance.one_in(1, 2) {
             self.check();
         }
@@ -168,17 +171,20 @@ impl Course {
     fn check(&mut self) {
         self.shared.count("checks", 1);
         let seed = self.chance.next();
-        match check(MemMachine::new(self.world.clone(), seed), DATA.into(), Limits::simulation()) {
+        match check(MemMachine::new(self.world.clone(), seed), DATA.into(), self.plan.limits()) {
             Ok(report) => {
                 let whole = report.damage.is_empty()
                     && report.partitions.iter().all(|partition| partition.damaged.is_none());
                 self.shared.count("recovery: torn tails that check met", report.torn as u64);
-                if !whole && !self.plan.has(Fault::Rot) {
-                    let what = format!("check finds damage where none was done: {:?}", report.damage);
+                if !whole && !self.plan.has_damage() {
+                    let what = format!(
+                        "check finds damage where none was done: {:?}; partitions: {:?}",
+                        report.damage, report.partitions
+                    );
                     self.shared.report(Promise::DamageReported, what);
                 }
             }
-            Err(_) if !self.served || self.plan.has(Fault::Rot) => {}
+            Err(_) if !self.served || self.plan.has_damage() => {}
             Err(error) => {
                 let what = format!("check fails on a directory that served before: {error}");
                 self.shared.report(Promise::NodeServes, what);

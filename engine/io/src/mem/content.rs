@@ -5,6 +5,7 @@ mod crash;
 
 pub(super) use crash::{Loss, Shape};
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 /// What a device writes whole or not at all.
 pub(super) const SECTOR_BYTES: usize = 512;
@@ -17,7 +18,25 @@ type Sector = [u8; SECTOR_BYTES];
 const LOST: u64 = u64::MAX;
 
 /// Versions of a sector that are not durable, oldest first, with the number of the write that brought each.
-type Versions = Vec<(u64, Box<Sector>)>;
+type Versions = Vec<(u64, Piece)>;
+
+/// A sector of a write; all sectors of a write share its bytes.
+#[derive(Clone, Debug)]
+struct Piece {
+    write: Rc<[u8]>,
+    at: usize,
+}
+
+impl Piece {
+    fn alone(data: &Sector) -> Piece {
+        Piece { write: Rc::from(data.as_slice()), at: 0 }
+    }
+
+    fn data(&self) -> &Sector {
+        let bytes = &self.write[self.at..self.at + SECTOR_BYTES];
+        bytes.try_into().expect("a piece is a whole sector")
+    }
+}
 
 #[derive(Debug, Default)]
 pub(super) struct Content {
@@ -84,22 +103,22 @@ impl Content {
             self.commit_cut();
             self.durable_size = self.durable_size.max(end);
         }
+        debug_assert!(bytes.len().is_multiple_of(SECTOR_BYTES), "files are written in whole blocks");
+        let mut shared = None;
         for (page, part) in bytes.chunks(PAGE_BYTES).enumerate() {
             let at = position + (page * PAGE_BYTES) as u64;
-            if self.is_same_durable(at, part) {
+            if self.is_same_durable(at, part) || (durable && self.overwrite_page(at, part)) {
                 continue;
             }
-            if durable && self.overwrite_page(at, part) {
-                continue;
-            }
-            for (index, data) in part.chunks(SECTOR_BYTES).enumerate() {
+            let (sectors, _) = part.as_chunks::<SECTOR_BYTES>();
+            for (index, data) in sectors.iter().enumerate() {
                 let sector = at / SECTOR_BYTES as u64 + index as u64;
-                let mut whole = [0; SECTOR_BYTES];
-                whole[..data.len()].copy_from_slice(data);
                 if durable {
-                    self.write_durable(sector, &whole)
+                    self.write_durable(sector, data);
                 } else {
-                    self.write_volatile(sector, &whole, seq)
+                    let write = shared.get_or_insert_with(|| Rc::<[u8]>::from(bytes)).clone();
+                    let piece = Piece { write, at: page * PAGE_BYTES + index * SECTOR_BYTES };
+                    self.write_volatile(sector, piece, seq);
                 }
             }
         }
@@ -150,14 +169,14 @@ impl Content {
         page[offset..offset + SECTOR_BYTES].copy_from_slice(data);
     }
 
-    fn write_volatile(&mut self, sector: u64, data: &Sector, seq: u64) {
+    fn write_volatile(&mut self, sector: u64, piece: Piece, seq: u64) {
         let versions = self.volatile.entry(sector).or_default();
         // Which older version a flush in flight will want is not known here: then all stay.
         if self.flushes_in_flight == 0 {
             let kept = self.versions_max.saturating_sub(1);
             versions.drain(..versions.len().saturating_sub(kept));
         }
-        versions.push((seq, Box::new(*data)));
+        versions.push((seq, piece));
     }
 
     fn durable_sector(&self, sector: u64) -> Sector {
@@ -175,7 +194,7 @@ impl Content {
 
     fn live_sector(&self, sector: u64) -> Sector {
         match self.volatile.get(&sector).and_then(|versions| versions.last()) {
-            Some((_, data)) => **data,
+            Some((_, piece)) => *piece.data(),
             None => self.durable_sector(sector),
         }
     }
@@ -183,16 +202,32 @@ impl Content {
     /// What a reader sees, at most to the end of the file.
     pub(super) fn read(&self, position: u64, len: usize) -> Vec<u8> {
         let len = (self.live_size.saturating_sub(position)).min(len as u64) as usize;
-        let first = position / SECTOR_BYTES as u64;
-        let skip = (position % SECTOR_BYTES as u64) as usize;
-        let mut bytes = Vec::with_capacity(len + SECTOR_BYTES);
-        let mut sector = first;
-        while bytes.len() < skip + len {
-            bytes.extend_from_slice(&self.live_sector(sector));
-            sector += 1;
+        let mut bytes = self.read_durable(position, len);
+        for (sector, versions) in self.volatile.range(sectors(position, len)) {
+            let Some((_, piece)) = versions.last() else { continue };
+            let at = sector * SECTOR_BYTES as u64;
+            let from = position.max(at);
+            let to = (position + len as u64).min(at + SECTOR_BYTES as u64);
+            let part = &piece.data()[(from - at) as usize..(to - at) as usize];
+            bytes[(from - position) as usize..(to - position) as usize].copy_from_slice(part);
         }
-        bytes.drain(..skip);
-        bytes.truncate(len);
+        bytes
+    }
+
+    fn read_durable(&self, position: u64, len: usize) -> Vec<u8> {
+        let end = position + len as u64;
+        let mut bytes = Vec::with_capacity(len);
+        for page in pages(position, len as u64) {
+            let at = page * PAGE_BYTES as u64;
+            let part = (position.max(at) - at) as usize..(end.min(at + PAGE_BYTES as u64) - at) as usize;
+            match self.durable.get(&page) {
+                Some(held) => bytes.extend_from_slice(&held[part]),
+                None => bytes.resize(bytes.len() + part.len(), 0),
+            }
+        }
+        if let Some(cut) = self.cut_to.filter(|cut| *cut < end) {
+            bytes[cut.saturating_sub(position) as usize..].fill(0);
+        }
         bytes
     }
 
@@ -214,7 +249,7 @@ impl Content {
             if kept > 0 && self.volatile.contains_key(&last) {
                 let mut data = self.live_sector(last);
                 data[kept..].fill(0);
-                self.write_volatile(last, &data, seq);
+                self.write_volatile(last, Piece::alone(&data), seq);
             }
         }
         self.live_size = len;
@@ -254,22 +289,18 @@ impl Content {
         }
         self.commit_cut();
         self.durable_size = self.durable_size.max(size.min(self.live_size));
-        let covered: Vec<u64> = self.volatile.keys().copied().collect();
-        for sector in covered {
-            self.flush_sector(sector, seq);
+        let mut newer = BTreeMap::new();
+        for (sector, mut versions) in std::mem::take(&mut self.volatile) {
+            let covered = versions.iter().rposition(|(number, _)| *number <= seq).map_or(0, |last| last + 1);
+            let rest = versions.split_off(covered);
+            if let Some((_, piece)) = versions.pop() {
+                self.write_durable(sector, piece.data());
+            }
+            if !rest.is_empty() {
+                newer.insert(sector, rest);
+            }
         }
-    }
-
-    fn flush_sector(&mut self, sector: u64, seq: u64) {
-        let Some(mut versions) = self.volatile.remove(&sector) else { return };
-        let newer =
-            versions.split_off(versions.iter().rposition(|(number, _)| *number <= seq).map_or(0, |p| p + 1));
-        if let Some((_, data)) = versions.pop() {
-            self.write_durable(sector, &data);
-        }
-        if !newer.is_empty() {
-            self.volatile.insert(sector, newer);
-        }
+        self.volatile = newer;
     }
 
     /// The process that flushed is gone.
@@ -322,7 +353,11 @@ impl Content {
         let over = self.volatile.remove(&sector);
         self.write_durable(sector, &data);
         if let Some(mut versions) = over {
-            versions.iter_mut().for_each(|(_, data)| data[offset] ^= mask);
+            for (_, piece) in &mut versions {
+                let mut data = *piece.data();
+                data[offset] ^= mask;
+                *piece = Piece::alone(&data);
+            }
             self.volatile.insert(sector, versions);
         }
     }

@@ -68,6 +68,7 @@ pub(super) struct Disk {
     pub(super) squeeze: Option<u64>,
     pub(super) versions_max: usize,
     seq: u64,
+    bytes_read: u64,
 }
 
 fn eio() -> io::Error {
@@ -89,6 +90,7 @@ impl Disk {
             squeeze: None,
             versions_max: 0,
             seq: 0,
+            bytes_read: 0,
         }
     }
 
@@ -280,6 +282,7 @@ impl Disk {
             return Err(eio());
         }
         let bytes = self.content(inode).read(position, len);
+        self.bytes_read += bytes.len() as u64;
         self.tell(inode, || format!("read {} at {position}", bytes.len()));
         Ok(bytes)
     }
@@ -369,6 +372,11 @@ impl Disk {
         }
         self.lose_names();
         self.sweep();
+    }
+
+    /// Bytes that were read since the disk was made.
+    pub(super) fn bytes_read(&self) -> u64 {
+        self.bytes_read
     }
 
     pub(super) fn set_space_limit(&mut self, limit: Option<u64>) {

@@ -129,6 +129,11 @@ impl MemWorld {
         self.0.fate.story.take()
     }
 
+    /// Bytes that were read from the disk since the world was made.
+    pub fn bytes_read(&self) -> u64 {
+        self.0.disk.borrow().bytes_read()
+    }
+
     /// Bounds the disk to so many bytes in all; beyond it writes fail with `ENOSPC`.
     pub fn set_space_limit(&self, bytes: Option<u64>) {
         self.0.disk.borrow_mut().set_space_limit(bytes);

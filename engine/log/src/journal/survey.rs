@@ -13,6 +13,7 @@ use super::frame::FrameKind;
 use super::parse::Found;
 use super::region::Region;
 use super::report::{Damage, FileSpan, ScanVisitor, ScannedFrame, Torn};
+use crate::ways;
 
 /// The conclusions so far.
 pub(crate) struct Survey<'v, V> {
@@ -81,7 +82,10 @@ impl<'v, V: ScanVisitor> Survey<'v, V> {
         self.totals.groups += 1;
         self.totals.frames += self.frames_scratch.len() as u64;
         self.totals.bytes += write.len() as u64;
-        self.totals.directories_damaged += u64::from(found.directory_damaged);
+        if found.directory_damaged {
+            ways::take(ways::DIRECTORY_DAMAGED);
+            self.totals.directories_damaged += 1;
+        }
         if !self.frames_scratch.is_empty() {
             self.visitor.group(start, &self.frames_scratch);
         }
@@ -107,6 +111,7 @@ impl<'v, V: ScanVisitor> Survey<'v, V> {
 
     /// A file of the ring is lost whose positions would follow here.
     pub(crate) fn lost_file(&mut self, file: PathBuf, span: FileSpan) {
+        ways::take(ways::FILE_LOST);
         self.region.get_or_insert_with(|| Region::new(file, 0, span.first)).lose_file(span.seq);
     }
 
@@ -126,6 +131,9 @@ impl<'v, V: ScanVisitor> Survey<'v, V> {
         let durable = self.totals.durable;
         if let Some(region) = self.region.take() {
             self.totals.torn = region.torn(durable);
+            if self.totals.torn.is_some() {
+                ways::take(ways::TORN_TAIL);
+            }
             self.report(region.damage(durable));
         }
         self.totals.end = self.totals.end.max(durable);

@@ -8,6 +8,8 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 
+use crate::{stubborn, ways};
+
 /// One read. Direct reads of 1 MiB reach nearly the device's bandwidth with two in flight.
 const READ_BYTES: u64 = 1024 * 1024;
 /// Reads in flight ahead of the one being looked at.
@@ -85,9 +87,10 @@ pub(crate) async fn read_or_zeros<H: Host>(file: H::File, position: u64, len: us
             let mut joined = BytesMut::with_capacity(len);
             for at in (0..len).step_by(BLOCK_BYTES) {
                 let block = BLOCK_BYTES.min(len - at);
-                match file.read_at(position + at as u64, block).await {
+                match stubborn::read_at(&file, position + at as u64, block).await {
                     Ok(bytes) => joined.extend_from_slice(&bytes),
                     Err(error) => {
+                        ways::take(ways::BLOCK_UNREADABLE);
                         tracing::warn!(position = position + at as u64, %error, "a block of the journal cannot be read")
                     }
                 }

@@ -3,6 +3,7 @@
 
 use crate::journal::{Damage, Frame, FrameKind, ScanVisitor, ScannedFrame};
 use crate::shard_log::join_parts;
+use crate::ways;
 use bytes::Bytes;
 use flumen_model::{GroupId, Lsn};
 use std::collections::BTreeMap;
@@ -53,8 +54,13 @@ impl Survey {
         };
         // A checkpoint whose parts are not all here is none: the one before it counts.
         if parts.len() == frame.last_offset_delta as usize {
+            if !parts.is_empty() {
+                ways::take(ways::PARTS_JOINED);
+            }
             let state = join_parts(&parts, &Bytes::copy_from_slice(&frame.payload));
             self.bases.insert(frame.group, Base { lsn, state });
+        } else {
+            ways::take(ways::PARTS_MISSING);
         }
     }
 }

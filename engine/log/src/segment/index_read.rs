@@ -7,8 +7,9 @@ use super::index_file::{IndexBlock, block_position, check_header};
 use super::seed::SegmentSeed;
 use super::segments::Segments;
 use super::view::{EntryAt, View};
+use crate::stubborn;
 use bytes::Bytes;
-use flumen_io::{Access, File, Host};
+use flumen_io::{Access, Host};
 use flumen_model::limits::BLOCK_BYTES;
 use std::rc::Rc;
 
@@ -67,7 +68,7 @@ impl<H: Host> Segments<H> {
         position: u64,
     ) -> Checked<Bytes> {
         let path = || self.path(base_offset, FileKind::Index);
-        let bytes = file.read_at(position, BLOCK_BYTES).await;
+        let bytes = stubborn::read_at(file, position, BLOCK_BYTES).await;
         let bytes = bytes.map_err(|error| Fault::read(&path(), position, &error))?;
         if bytes.len() < BLOCK_BYTES {
             return Err(Fault::new(&path(), position + bytes.len() as u64, "the file ends too early"));

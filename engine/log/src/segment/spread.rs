@@ -283,14 +283,15 @@ impl<H: Host> Segments<H> {
         Ok(file)
     }
 
-    /// Makes the partition's directory. It may be there, made before a crash that came before its sync: so its
-    /// name and its parent's are synced once in any case.
+    /// Makes the partition's directory. It and those above it may be there and not durable: made before a crash that
+    /// came before their sync, or by another partition that has yet to sync them. So all names from the shard's
+    /// directory down (`t/<topic>/<partition>`) are synced once in any case.
     async fn make_dir(&self, host: &H) -> Result<()> {
         if self.inner().dir_made {
             return Ok(());
         }
         let dir = &self.spec.dir;
-        let mut to_sync: Vec<&Path> = dir.ancestors().skip(1).take(2).collect();
+        let mut to_sync: Vec<&Path> = dir.ancestors().skip(1).take(3).collect();
         for missing in dir.ancestors().take_while(|ancestor| !ancestor.as_os_str().is_empty()) {
             match host.path_kind(missing).await {
                 Ok(_) => break,

@@ -200,7 +200,7 @@ impl Session {
     }
 
     /// Why nothing gets through to a shard, if so.
-    pub(crate) fn trouble(&self, shard: ShardId) -> Option<&Error> {
+    pub fn trouble(&self, shard: ShardId) -> Option<&Error> {
         self.links.get(&shard)?.last_error.as_ref()
     }
 

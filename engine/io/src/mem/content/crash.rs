@@ -115,8 +115,8 @@ impl Content {
         for (sector, versions) in std::mem::take(&mut self.volatile) {
             let choice = shape.choose(&versions, rng);
             tally.add(&versions, choice);
-            if let Some((_, data)) = versions.get(choice) {
-                self.write_durable(sector, data);
+            if let Some((_, piece)) = versions.get(choice) {
+                self.write_durable(sector, piece.data());
             }
         }
         let size = if shape.keeps_size(rng) { self.live_size } else { self.durable_size };

@@ -215,6 +215,34 @@ fn a_directory_that_a_killed_process_left_without_a_sync_is_made_durable() {
 }
 
 #[test]
+fn a_partition_does_not_count_on_another_ones_sync_of_the_directory_that_they_share() {
+    for seed in 0..20 {
+        let world = MemWorld::new();
+        let all = batches(seed, 50, 2000, false);
+        let pushed = all.clone();
+        let state = run(&world, 1, move |host| async move {
+            host.create_dir_all(Path::new("/data")).await.expect("new");
+            host.sync_dir(Path::new("/")).await.expect("there");
+            // The first to come makes `t`, and does not come to its sync.
+            let first = Segments::empty(super::support::spec_at("/data/t/other/0"));
+            pushed.iter().for_each(|batch| first.push(batch.clone()));
+            first.spread(&host, true, roll(1 << 20)).await.expect("space");
+            let second = empty();
+            pushed.into_iter().for_each(|batch| second.push(batch));
+            second.spread(&host, true, roll(1 << 20)).await.expect("space");
+            let state = second.state().encode();
+            second.sync(&host).await.expect("sound");
+            state
+        });
+        world.crash(seed);
+        run(&world, 2, move |host| async move {
+            let segments = Segments::restore(spec(), &SegmentsState::decode(state).expect("intact"));
+            read_all(&host, &segments, &all, 0, 100_000).await;
+        });
+    }
+}
+
+#[test]
 fn a_retired_partition_writes_nothing_any_more() {
     let world = MemWorld::new();
     run(&world, 1, |host| async move {

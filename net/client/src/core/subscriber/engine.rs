@@ -310,7 +310,8 @@ impl SubscriberEngine {
     }
 
     fn out_of_range(&mut self, id: PartId, error: Error, now: Moment) {
-        if !self.parts[id].queue.is_empty() || self.reading.is_some_and(|(reading, _)| reading == id) {
+        let is_open = !self.records.is_empty() && self.reading.is_some_and(|(reading, _)| reading == id);
+        if is_open || !self.parts[id].queue.is_empty() {
             // First what is here; then the same answer comes again.
             return self.try_later(id, now);
         }
