@@ -17,6 +17,7 @@ use crate::table::{GroupTable, sorted_keys};
 use bytes::{Bytes, BytesMut};
 use flumen_io::Host;
 use flumen_io::local::Notify;
+use flumen_log::recovery::Traces;
 use flumen_log::{GroupLog, LogEvents, RollLimits, ShardLog};
 use flumen_model::limits::{BLOCK_BYTES, Limits};
 use flumen_model::topic::TopicSettings;
@@ -40,6 +41,8 @@ pub struct Shard<H: Host> {
     pub(crate) limits: Limits,
     pub(crate) topic_defaults: TopicSettings,
     pub(crate) log: Rc<ShardLog<H>>,
+    /// What recovery saw of groups that it could not put back.
+    traces: Traces,
     seed: u64,
     pub(crate) partitions: RefCell<GroupTable<Rc<Partition<H>>>>,
     pub(crate) control: Option<Control<H>>,

@@ -408,12 +408,8 @@ fn a_partition_that_takes_nothing_when_all_is_over_is_found() {
 #[test]
 fn memory_and_recovery_beyond_their_bounds_are_found() {
     let found = |oracle: Oracle| oracle.violation().map(|violation| violation.promise);
-    let well = Recovery {
-        bytes_read: 200,
-        journal_bytes: 100,
-        took: Duration::from_millis(50),
-        unhindered: true,
-    };
+    let well =
+        Recovery { bytes_read: 200, journal_bytes: 100, took: Duration::from_millis(50), unhindered: true };
     let slow = Duration::from_secs(60);
     let cases = [
         (well, None),

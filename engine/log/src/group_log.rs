@@ -23,8 +23,10 @@ pub struct GroupLog<H: Host> {
     segments: Option<Segments<H>>,
     /// Journal files with frames of this group that no checkpoint covers yet, oldest first.
     spans: RefCell<Vec<Span>>,
-    /// The file of the newest durable checkpoint and the index it covers.
+    /// The file where the newest durable checkpoint begins, and the index it covers.
     checkpoint: Cell<Option<(u64, u64)>>,
+    /// The file of the first part of a checkpoint whose last is not durable yet.
+    parts_from: Cell<Option<u64>>,
     pub(crate) spread_queued: Cell<bool>,
     removed: Cell<bool>,
 }
@@ -37,6 +39,7 @@ impl<H: Host> GroupLog<H> {
             segments,
             spans: RefCell::new(Vec::new()),
             checkpoint: Cell::new(None),
+            parts_from: Cell::new(None),
             spread_queued: Cell::new(false),
             removed: Cell::new(false),
         }
@@ -169,8 +172,15 @@ impl<H: Host> GroupLog<H> {
         }
     }
 
-    /// Notes that a checkpoint covering `index` is durable in a journal file.
+    /// Notes that a part of a checkpoint, not its last, is durable in a journal file.
+    pub(crate) fn part_durable(&self, file_seq: u64) {
+        self.parts_from.set(self.parts_from.get().or(Some(file_seq)));
+    }
+
+    /// Notes that a checkpoint covering `index` is durable: its last part, in a journal file. It lives as long as the
+    /// file of its first part.
     pub(crate) fn checkpointed(&self, file_seq: u64, index: u64) {
+        let file_seq = self.parts_from.take().unwrap_or(file_seq);
         self.checkpoint.set(Some((file_seq, index)));
         self.spans.borrow_mut().retain(|span| span.file_seq >= file_seq || span.index_max > index);
     }

@@ -3,6 +3,7 @@
 //! the journal, never by what is stored. It drops only a torn tail; acked data that is missing is reported.
 
 mod checkpoints;
+mod traces;
 
 use crate::frames;
 use crate::group_log::GroupLog;
@@ -17,11 +18,13 @@ use bytes::Bytes;
 use checkpoints::{Base, Survey};
 use flumen_io::Host;
 use flumen_model::limits::{BATCH_BYTES_HARD_MAX, BLOCK_BYTES, WRITE_GROUP_BYTES_MAX};
-use flumen_model::{Code, Error, GroupId, Lsn, Offset, PartitionNumber, Result, TopicId};
-use flumen_replication::{Entry, EntryKind, HardState, Point, ReplicaId, Restored};
+use flumen_model::{Code, Error, GroupId, Lsn, Offset, Result};
+use flumen_replication::{Entry, EntryKind, HardState, Point, Restored};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
+
+pub use traces::{Lost, Traces};
 
 /// The engine's ear during recovery: the state machines are rebuilt while the frames go by.
 pub trait Replay {
@@ -45,6 +48,18 @@ pub struct Recovered<H: Host> {
     pub log: Rc<ShardLog<H>>,
     /// All groups, ascending.
     pub groups: Vec<RecoveredGroup<H>>,
+    /// What the journal shows of other groups.
+    pub traces: Traces,
+    /// What the scan of the journal said.
+    pub report: ScanReport,
+}
+
+/// What [`inspect`] found.
+pub struct Inspected<H: Host> {
+    /// All groups, ascending.
+    pub groups: Vec<Rc<GroupLog<H>>>,
+    /// What the journal shows of other groups.
+    pub traces: Traces,
     /// What the scan of the journal said.
     pub report: ScanReport,
 }
@@ -83,7 +98,8 @@ pub async fn recover<H: Host>(
     let open_files = Rc::new(OpenFiles::new(spec.limits.open_segments_max));
     let budget =
         Rc::new(ReadBudget::new(spec.limits.read_bytes_in_flight_max, spec.limits.read_request_bytes));
-    let (mut replaying, by_file, report) = put_back(host, &spec, &open_files, replay).await?;
+    let PutBack { groups: mut replaying, by_file, traces, report } =
+        put_back(host, &spec, &open_files, replay).await?;
     // A damaged group has no driver that would commit what only its journal has: else nothing ever checkpoints it,
     // and the journal could free no file behind it.
     for (&id, group) in replaying.iter_mut().filter(|(_, group)| group.log.damaged().is_some()) {
@@ -97,7 +113,7 @@ pub async fn recover<H: Host>(
         log.adopt(&group.log);
         groups.push(group.finish());
     }
-    Ok(Recovered { log, groups, report })
+    Ok(Recovered { log, groups, traces, report })
 }
 
 /// What [`recover`] would find, without writing anything: for `check`. Holds in memory what the journal has and
@@ -109,17 +125,24 @@ pub async fn inspect<H: Host>(
     host: &H,
     mut spec: ShardLogSpec,
     replay: &mut impl Replay,
-) -> Result<(Vec<Rc<GroupLog<H>>>, ScanReport)> {
+) -> Result<Inspected<H>> {
     spec.limits.cache_bytes = usize::MAX;
     let open_files = Rc::new(OpenFiles::new(spec.limits.open_segments_max));
-    let (mut replaying, _, report) = put_back(host, &spec, &open_files, replay).await?;
+    let PutBack { groups: mut replaying, traces, report, .. } =
+        put_back(host, &spec, &open_files, replay).await?;
     for (&id, group) in &mut replaying {
         group.apply_durable(id, replay)?;
     }
-    Ok((replaying.into_values().map(|group| group.log).collect(), report))
+    let groups = replaying.into_values().map(|group| group.log).collect();
+    Ok(Inspected { groups, traces, report })
 }
 
-type PutBack<H> = (BTreeMap<GroupId, Replaying<H>>, BTreeMap<u64, Vec<GroupId>>, ScanReport);
+struct PutBack<H: Host> {
+    groups: BTreeMap<GroupId, Replaying<H>>,
+    by_file: BTreeMap<u64, Vec<GroupId>>,
+    traces: Traces,
+    report: ScanReport,
+}
 
 async fn put_back<H: Host>(
     host: &H,
@@ -133,13 +156,15 @@ async fn put_back<H: Host>(
     let mut replayer = Replayer::new(host.clone(), spec.clone(), open_files, survey.bases, replay)?;
     let report = journal::scan(host, &journal_spec, &mut replayer).await?;
     replayer.judge(&report.damage);
-    Ok((replayer.groups, replayer.by_file, report))
+    Ok(PutBack { groups: replayer.groups, by_file: replayer.by_file, traces: replayer.traces, report })
 }
 
 /// One group in the second pass.
 struct Replaying<H: Host> {
     log: Rc<GroupLog<H>>,
     base: Lsn,
+    /// The journal file where its checkpoint begins.
+    base_file_seq: u64,
     /// Entries behind the applied point, not known to be committed.
     pending: VecDeque<Entry>,
     /// The highest commit index met so far, in journal order.
@@ -197,6 +222,7 @@ struct Replayer<'a, H: Host, R: Replay> {
     spec: ShardLogSpec,
     groups: BTreeMap<GroupId, Replaying<H>>,
     by_file: BTreeMap<u64, Vec<GroupId>>,
+    traces: Traces,
     unspread: Vec<Rc<GroupLog<H>>>,
     cached_bytes: usize,
     file_seq: u64,
@@ -238,8 +264,9 @@ impl<'a, H: Host, R: Replay> Replayer<'a, H, R> {
         bases: BTreeMap<GroupId, Base>,
         replay: &'a mut R,
     ) -> Result<Self> {
-        let mut groups = BTreeMap::new();
+        let (mut groups, mut traces) = (BTreeMap::new(), Traces::default());
         for (id, base) in bases {
+            traces.found(id);
             let state = GroupState::decode(base.state, id)?;
             replay.restore(id, &state)?;
             let segments = match id.is_state() {
@@ -251,6 +278,7 @@ impl<'a, H: Host, R: Replay> Replayer<'a, H, R> {
             let replaying = Replaying {
                 log,
                 base: base.lsn,
+                base_file_seq: base.file_seq,
                 pending: VecDeque::new(),
                 commit,
                 proven: base.lsn,
@@ -264,6 +292,7 @@ impl<'a, H: Host, R: Replay> Replayer<'a, H, R> {
             spec,
             groups,
             by_file,
+            traces,
             unspread: Vec::new(),
             cached_bytes: 0,
             file_seq: 0,
@@ -277,9 +306,9 @@ impl<'a, H: Host, R: Replay> Replayer<'a, H, R> {
             return Ok(());
         }
         let Some(group) = self.groups.get_mut(&frame.group) else {
-            // No checkpoint of it is left, not even its birth: it was removed long ago, or its birth is damaged,
-            // which the damage's owners tell.
+            // No checkpoint of it is left, not even its birth: it was removed long ago, or its state is lost.
             ways::take(ways::NO_CHECKPOINT);
+            self.traces.frame(frame);
             return Ok(());
         };
         let is_entry = frame.kind.is_entry();
@@ -289,7 +318,7 @@ impl<'a, H: Host, R: Replay> Replayer<'a, H, R> {
         match frame.kind {
             FrameKind::Checkpoint if lsn == group.base => {
                 let covered = group.log.state().start.index.0.min(frame.index);
-                group.log.checkpointed(file_seq, covered);
+                group.log.checkpointed(group.base_file_seq, covered);
                 group.commit = group.commit.max(group.log.state().hard_state.commit.0);
             }
             FrameKind::HardState => {
@@ -414,21 +443,9 @@ impl<'a, H: Host, R: Replay> Replayer<'a, H, R> {
 
     fn judge_known(&mut self, damage: &Damage, id: GroupId, last_index: u64, hard_state: bool) {
         let Some(group) = self.groups.get(&id) else {
-            let state =
-                GroupState::birth(TopicId::INTERNAL, PartitionNumber(0), ReplicaId::NONE, Point::default());
             ways::take(ways::STATE_LOST);
             tracing::error!(group = id.0, what = damage.what, "the whole state of a group is lost");
-            let log = Rc::new(GroupLog::new(id, state, None));
-            log.set_damaged(Some(Damaged { from: Offset(0), to: Offset(0) }));
-            let replaying = Replaying {
-                log,
-                base: damage.from,
-                pending: VecDeque::new(),
-                commit: 0,
-                proven: damage.from,
-                hard_state_proven: damage.from,
-            };
-            self.groups.insert(id, replaying);
+            self.traces.damaged(id);
             return;
         };
         let vote_lost = hard_state && group.hard_state_proven < damage.from && group.base < damage.from;

@@ -8,14 +8,15 @@ mod spreader;
 
 use crate::frames;
 use crate::group_log::GroupLog;
-use crate::group_state::GroupState;
+use crate::group_state::{Damaged, GroupState};
 use crate::journal::{Durable, Journal, Ticket};
+use crate::recovery::Lost;
 use crate::segment::{OpenFiles, ReadBudget, Segments, SegmentsSpec};
 use bytes::Bytes;
 use flumen_io::Host;
 use flumen_io::local::Notify;
 use flumen_model::limits::{CHUNK_BYTES, Limits};
-use flumen_model::{Code, Error, GroupId, PartitionNumber, Result, ShardId, TopicId};
+use flumen_model::{Code, Error, GroupId, Offset, PartitionNumber, Result, ShardId, TopicId};
 use flumen_replication::{Point, ReplicaId, Write};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -221,14 +222,45 @@ impl<H: Host> ShardLog<H> {
         replica: ReplicaId,
         start: Point,
     ) -> Rc<GroupLog<H>> {
+        let log =
+            self.begin_group(group, topic, partition, GroupState::birth(topic, partition, replica, start));
+        // The birth is a checkpoint of an empty group: it names the topic, so that `check` needs no metadata.
+        self.append_checkpoint(&log, Bytes::new());
+        log
+    }
+
+    /// Takes the place of a group whose state is lost: damaged from the first record on, until its loss is accepted.
+    /// Its log then goes on behind what was seen of it.
+    pub fn create_lost_group(
+        &self,
+        group: GroupId,
+        topic: TopicId,
+        partition: PartitionNumber,
+        replica: ReplicaId,
+        mut start: Point,
+        lost: Lost,
+    ) -> Rc<GroupLog<H>> {
+        start.index = start.index.max(lost.index_max);
+        start.term = start.term.max(lost.term_max);
+        let mut state = GroupState::birth(topic, partition, replica, start);
+        state.damaged = Some(Damaged { from: Offset(0), to: lost.end });
+        let log = self.begin_group(group, topic, partition, state);
+        self.append_checkpoint(&log, Bytes::new());
+        log
+    }
+
+    fn begin_group(
+        &self,
+        group: GroupId,
+        topic: TopicId,
+        partition: PartitionNumber,
+        state: GroupState,
+    ) -> Rc<GroupLog<H>> {
         let segments =
             (!group.is_state()).then(|| Segments::empty(self.segments_spec(group, topic, partition)));
-        let state = GroupState::birth(topic, partition, replica, start);
         let log = Rc::new(GroupLog::new(group, state, segments));
         let previous = self.groups.borrow_mut().insert(group, log.clone());
         assert!(previous.is_none(), "group ids are never reused");
-        // The birth is a checkpoint of an empty group: it names the topic, so that `check` needs no metadata.
-        self.append_checkpoint(&log, Bytes::new());
         log
     }
 
@@ -327,7 +359,12 @@ impl<H: Host> ShardLog<H> {
                     self.touch(group, durable.file_seq, index_max);
                     readys.push((group, number));
                 }
-                InFlight::Part { group } => self.touch(group, durable.file_seq, 0),
+                InFlight::Part { group } => {
+                    self.touch(group, durable.file_seq, 0);
+                    if let Some(log) = self.group(group) {
+                        log.part_durable(durable.file_seq);
+                    }
+                }
                 InFlight::Checkpoint { group, point } => {
                     self.touch(group, durable.file_seq, 0);
                     if let Some(log) = self.group(group) {

@@ -12,11 +12,11 @@ use bytes::BytesMut;
 use flumen_io::Host;
 use flumen_io::local::Notify;
 use flumen_log::journal::ScanReport;
-use flumen_log::recovery::{self, RecoveredGroup, Replay};
+use flumen_log::recovery::{self, RecoveredGroup, Replay, Traces};
 use flumen_log::{GroupLog, GroupState, ShardLogSpec};
 use flumen_model::batch::BatchView;
 use flumen_model::topic::TopicSettings;
-use flumen_model::{Code, GroupId, Offset, PartitionNumber, Result, TopicId};
+use flumen_model::{Code, Error, GroupId, Offset, PartitionNumber, Result, TopicId};
 use flumen_replication::{Entry, EntryKind, ReplicaId};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -117,6 +117,8 @@ pub struct Inspected<H: Host> {
     pub groups: Vec<Rc<GroupLog<H>>>,
     /// What the journal's scan said.
     pub report: ScanReport,
+    /// What the journal shows of groups that are not among them.
+    pub traces: Traces,
 }
 
 /// Looks at a shard's directory without changing it.
@@ -125,8 +127,9 @@ pub struct Inspected<H: Host> {
 /// What makes the whole shard unreadable.
 pub async fn inspect<H: Host>(host: &H, spec: ShardLogSpec) -> Result<Inspected<H>> {
     let mut machines = Machines::new(&spec.limits);
-    let (groups, report) = recovery::inspect(host, spec, &mut machines).await?;
-    Ok(Inspected { view: machines.metadata.view(), groups, report })
+    let found = recovery::inspect(host, spec, &mut machines).await?;
+    let (groups, traces, report) = (found.groups, found.traces, found.report);
+    Ok(Inspected { view: machines.metadata.view(), groups, report, traces })
 }
 
 impl<H: Host> Shard<H> {
@@ -149,6 +152,7 @@ impl<H: Host> Shard<H> {
             limits,
             topic_defaults: config.topic_defaults,
             log: recovered.log,
+            traces: recovered.traces,
             seed: config.seed,
             partitions: RefCell::new(GroupTable::default()),
             control: None,
@@ -173,6 +177,16 @@ impl<H: Host> Shard<H> {
             }
         }
         if is_control {
+            for id in [GroupId::METADATA, GroupId::POSITIONS] {
+                if !state_groups.contains_key(&id) && shard.traces.lost(id).is_some() {
+                    return Err(Error::new(
+                        Code::Corrupt,
+                        format!(
+                            "the state of the node's own group {id} is lost: without it nothing says which topics there are; restore the directory from a backup"
+                        ),
+                    ));
+                }
+            }
             shard.control = Some(shard.control_of(state_groups, machines));
         }
         let shard = Rc::new(shard);

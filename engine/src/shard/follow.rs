@@ -87,9 +87,20 @@ impl<H: Host> Shard<H> {
     }
 
     fn create(&self, birth: &Birth) -> Rc<Partition<H>> {
-        let (log, driver) = self.birth(birth.group, birth.topic, birth.number, birth.replica);
+        let Birth { group, topic, number, replica, .. } = *birth;
+        let (log, driver) = match self.traces.lost(group) {
+            None => {
+                let (log, driver) = self.birth(group, topic, number, replica);
+                (log, Some(driver))
+            }
+            Some(lost) => {
+                let end = lost.end.0;
+                tracing::error!(group = group.0, %topic, partition = number.0, end, "the state of a partition is lost: it is damaged from its first record on");
+                (self.log.create_lost_group(group, topic, number, replica, birth_point(replica), lost), None)
+            }
+        };
         let producers = Producers::new(self.limits.producers_per_partition_max);
-        let partition = Rc::new(Partition::new(log, Some(driver), producers, birth.settings.clone()));
+        let partition = Rc::new(Partition::new(log, driver, producers, birth.settings.clone()));
         self.partitions.borrow_mut().insert(birth.group, partition.clone());
         self.mark(&partition);
         partition

@@ -2,7 +2,7 @@
 //! Reads only; memory is bounded by the journal's size.
 
 use crate::directory::{lock, shard_spec};
-use flumen_engine::metadata::MetadataView;
+use flumen_engine::metadata::{GroupHome, MetadataView};
 use flumen_engine::{Inspected, inspect};
 use flumen_io::{Host, Machine};
 use flumen_log::journal::ScanReport;
@@ -109,7 +109,8 @@ pub async fn check_directory<H: Host>(host: &H, data: &Path, limits: &Limits) ->
             report.topics = view.topic_count();
         }
         add_journal(&mut report, &found.report);
-        add_groups(host, &mut report, &view, id, found, limits).await;
+        let journal_dir = shard_spec(data, &superblock, id, limits).journal_spec().dir;
+        add_groups(host, &mut report, &view, id, found, limits, journal_dir).await;
     }
     report.partitions.sort_by_key(|partition| partition.group);
     Ok(report)
@@ -136,8 +137,15 @@ async fn add_groups<H: Host>(
     shard: ShardId,
     found: Inspected<H>,
     limits: &Limits,
+    journal_dir: PathBuf,
 ) {
     let budget = ReadBudget::new(limits.read_bytes_in_flight_max, limits.read_request_bytes);
+    for (group, home) in view.groups_of(shard) {
+        let is_here = found.groups.iter().any(|log| log.group() == group);
+        if let Some(lost) = found.traces.lost(group).filter(|_| !is_here) {
+            add_lost(report, view, (group, home), &journal_dir, lost.end);
+        }
+    }
     for log in found.groups.iter().filter(|log| !log.group().is_state()) {
         // A topic that was deleted leaves groups behind until its shard has purged them.
         let Some((topic, _)) = view.partition(log.group()) else { continue };
@@ -148,7 +156,54 @@ async fn add_groups<H: Host>(
             segments.verify_from(host, &budget, partition.log_start, &mut collector).await;
         }
         note_lost(&mut partition);
+        add_known(report, &partition, &journal_dir);
         report.partitions.push(partition);
+    }
+}
+
+/// A partition that the metadata know and of which the journal has no state.
+fn add_lost(
+    report: &mut Report,
+    view: &MetadataView,
+    (group, home): (GroupId, GroupHome),
+    journal_dir: &Path,
+    end: Offset,
+) {
+    let topic = view.topic_by_id(home.topic).map_or(String::new(), |topic| topic.name.to_string());
+    report.damage.push(DamageReport {
+        file: journal_dir.to_path_buf(),
+        position: 0,
+        what: format!("no file has a checkpoint of group {group}: what the partition held is lost"),
+        owner: Some((topic.clone(), home.partition)),
+    });
+    report.partitions.push(PartitionReport {
+        topic,
+        topic_id: home.topic,
+        partition: home.partition,
+        group,
+        shard: home.shard,
+        log_start: Offset(0),
+        end: Offset(0),
+        bytes: 0,
+        damaged: Some(Damaged { from: Offset(0), to: end }),
+        lost: Vec::new(),
+    });
+}
+
+/// Damage that an earlier start found has a name too, when the place itself is gone meanwhile.
+fn add_known(report: &mut Report, partition: &PartitionReport, journal_dir: &Path) {
+    let Some(damaged) = partition.damaged else { return };
+    let owner = Some((partition.topic.clone(), partition.partition));
+    let is_named = report
+        .damage
+        .iter()
+        .any(|one| one.owner == owner || (one.owner.is_none() && one.file.starts_with(journal_dir)));
+    if !is_named {
+        let what = format!(
+            "an earlier start found the partition damaged from offset {} on and marked it",
+            damaged.from
+        );
+        report.damage.push(DamageReport { file: journal_dir.to_path_buf(), position: 0, what, owner });
     }
 }
 

@@ -53,14 +53,16 @@ pub async fn accept<H: Host>(
     let place = view.topic(topic).and_then(|topic| topic.partition(partition)).ok_or_else(|| {
         Error::new(Code::UnknownTopic, format!("there is no partition {partition} of a topic {topic} here"))
     })?;
-    let config = ShardConfig {
-        log: spec(place.shard),
-        topic_defaults: TopicSettings::default(),
-        seed: host.entropy(),
-    };
+    let (group, home) = (place.group, place.shard);
+    let config =
+        ShardConfig { log: spec(home), topic_defaults: TopicSettings::default(), seed: host.entropy() };
     let (shard, _) = Shard::open(host.clone(), config).await?;
     shard.start(|error| tracing::error!(%error, "the repair failed"));
-    let accepted = shard.accept_loss(place.group).await;
+    // A partition whose whole state is lost has its place once the shard knows that it should be there.
+    let accepted = match shard.follow(view).await {
+        Ok(()) => shard.accept_loss(group).await,
+        Err(error) => Err(error),
+    };
     shard.close();
     shard.ended().await;
     accepted

@@ -8,6 +8,7 @@ use crate::targets::log::on_core;
 use base::{Base, NoMachine};
 use bytes::Bytes;
 use flumen_io::mem::MemHost;
+use flumen_log::recovery::Traces;
 use flumen_log::segment::ReadBudget;
 use flumen_log::{GroupLog, recovery as log_recovery};
 use flumen_model::GroupId;
@@ -65,7 +66,7 @@ struct Shown {
 }
 
 /// What recovery showed at all; `None` when it refused the directory with a clear error.
-type Outcome = Option<(BTreeMap<GroupId, Shown>, bool)>;
+type Outcome = Option<(BTreeMap<GroupId, Shown>, Traces, bool)>;
 
 pub(super) fn recovery(data: &[u8]) {
     BASE.with(|base| {
@@ -74,13 +75,13 @@ pub(super) fn recovery(data: &[u8]) {
         edits.iter().for_each(|edit| edit.apply(base));
         let spec = base.spec.clone();
         let outcome = on_core(&base.world, |host| async move {
-            let (logs, report) = log_recovery::inspect(&host, spec, &mut NoMachine).await.ok()?;
+            let found = log_recovery::inspect(&host, spec, &mut NoMachine).await.ok()?;
             let mut groups = BTreeMap::new();
-            for log in logs {
+            for log in found.groups {
                 let shown = read_all(&host, &log).await;
                 groups.insert(log.group(), shown);
             }
-            Some((groups, !report.damage.is_empty()))
+            Some((groups, found.traces, !found.report.damage.is_empty()))
         });
         edits.iter().rev().for_each(|edit| edit.apply(base));
         judge(base, &outcome, edits.len());
@@ -113,7 +114,7 @@ async fn read_all(host: &MemHost, log: &Rc<GroupLog<MemHost>>) -> Shown {
 }
 
 fn judge(base: &Base, outcome: &Outcome, edits: usize) {
-    let Some((groups, damage)) = outcome else {
+    let Some((groups, traces, damage)) = outcome else {
         assert!(edits > 0, "an unharmed directory is recovered");
         return;
     };
@@ -127,7 +128,8 @@ fn judge(base: &Base, outcome: &Outcome, edits: usize) {
             shown.is_sorted_by_key(|batch| written.iter().position(|one| one == batch)),
             "in order, each once"
         );
-        let admits = *damage || groups.get(group).is_some_and(|shown| shown.admits);
+        let shows = groups.get(group).map_or(traces.lost(*group).is_some(), |shown| shown.admits);
+        let admits = *damage || shows;
         // One broken block is always noticed; several may look like a write that a crash tore.
         let whole = shown == written.as_slice();
         assert!(whole || (edits == 1 && admits) || edits > 1, "group {group} lost acked records in silence");

@@ -232,7 +232,10 @@ impl Oracle {
         damage::judge(part, whole, &mut self.findings);
         commit::watermark(part, whole, &mut self.findings);
         acked::nothing_lost(part, whole, &mut self.findings);
-        offsets::no_gap_delivered(part, whole, &mut self.findings);
+        // Over a disk that lies an offset may come to be another record's: then a reading has no history.
+        if self.findings.is_all() {
+            offsets::no_gap_delivered(part, whole, &mut self.findings);
+        }
         part.prune(whole.log_start);
     }
 

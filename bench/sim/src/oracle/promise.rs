@@ -92,6 +92,11 @@ impl Findings {
         self.only = Some(promises);
     }
 
+    /// Whether everything is promised.
+    pub(super) fn is_all(&self) -> bool {
+        self.only.is_none()
+    }
+
     /// A promise is broken.
     pub fn report(&mut self, promise: Promise, what: String) {
         let is_promised = self.only.is_none_or(|only| only.contains(&promise));

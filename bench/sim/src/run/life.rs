@@ -174,7 +174,8 @@ impl Conductor {
     /// All faults are over: everything must heal in time.
     async fn heal(&self, host: &MemHost, left: usize) {
         if left > 0 {
-            let what = format!("{left} producers still wait for their records' fate when all faults are over");
+            let what =
+                format!("{left} producers still wait for their records' fate when all faults are over");
             self.shared.report(Promise::Heals, what);
         }
         verify::takes_records(host, &self.shared).await;

@@ -123,7 +123,6 @@ impl Course {
         self.world.set_faults(faults.unwrap_or_default());
         self.shared.say(0, || format!("life {} begins: {life:?}", life.number));
         let mut end = life::live(&self.plan, life, &self.world, &self.shared, &self.crew);
-        self.world.set_faults(flumen_io::mem::Faults::default());
         if let Some(report) = self.world.last_run() {
             self.events += report.events;
             self.trace = (self.trace ^ report.trace).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(17);
@@ -141,6 +140,7 @@ impl Course {
             return;
         }
         let mut crashed = end.crashed;
+        // The life's faults say what a power loss does; nobody else meets them.
         if crashed
             && self.plan.has(Fault::PowerLoss)
             && (!self.plan.has(Fault::Kill) || self.chance.one_in(2, 3))
@@ -150,6 +150,7 @@ impl Course {
         } else if crashed {
             self.shared.count("fault: kill", 1);
         }
+        self.world.set_faults(flumen_io::mem::Faults::default());
         crashed |= end.failed;
         let unreliable = [Fault::SlowDisk, Fault::Clock, Fault::DiskErrors, Fault::FullDisk];
         let reliable = !unreliable.iter().any(|fault| self.plan.has(*fault));

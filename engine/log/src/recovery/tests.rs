@@ -8,8 +8,8 @@ use flumen_io::Machine;
 use flumen_io::mem::{MemHost, MemMachine, MemWorld};
 use flumen_model::batch::{BatchBuilder, Compression, assign};
 use flumen_model::limits::{JOURNAL_BYTES_MIN, JOURNAL_FILES, Limits};
-use flumen_model::{ShardId, UnixMillis};
-use flumen_replication::{Conf, Index, Term, Write};
+use flumen_model::{PartitionNumber, ShardId, TopicId, UnixMillis};
+use flumen_replication::{Conf, Index, ReplicaId, Term, Write};
 use std::sync::mpsc;
 
 const GROUP: GroupId = GroupId::FIRST_DATA;
@@ -134,4 +134,119 @@ fn a_damaged_group_keeps_what_only_its_journal_has_and_no_journal_file_with_it()
             writer.await.expect("sound");
         });
     }
+}
+
+/// An engine whose groups have large machines: their checkpoints come in parts.
+struct Large(usize);
+
+impl LogEvents for Large {
+    fn durable(&self, _: &[(GroupId, u64)]) {}
+
+    fn machine_snapshot(&self, _: GroupId) -> Option<Bytes> {
+        Some(vec![7; self.0].into())
+    }
+
+    fn checkpointed(&self, _: GroupId, _: Point) {}
+
+    fn roll_limits(&self, group: GroupId) -> RollLimits {
+        Quiet.roll_limits(group)
+    }
+}
+
+fn birth() -> Point {
+    Point { index: Index(1), term: Term(1), conf: Conf::of_voters([REPLICA]) }
+}
+
+#[test]
+fn a_checkpoint_in_parts_lives_as_long_as_the_file_of_its_first_part() {
+    // A small one first; the large one's first parts then fit into the file, and its last do not.
+    for small in [1 << 10, 1 << 20, 3 << 20] {
+        let world = MemWorld::new();
+        run(&world, 1, move |host| async move {
+            host.create_dir_all(&spec().dir).await.expect("made");
+            journal::format(&host, &spec().journal_spec(), |_, _| {}).await.expect("space");
+            let (recovered, writer) = opened(&host).await;
+            let topic = TopicId(uuid::Uuid::from_u128(5));
+            let log = recovered.log.create_group(GROUP, topic, PartitionNumber(0), REPLICA, birth());
+            let events: Rc<dyn LogEvents> = Rc::new(Large(10 << 20));
+            for (done, events) in [(2, &Large(small) as &dyn LogEvents), (3, &*events)] {
+                recovered.log.checkpoint(&log, events).await.expect("space");
+                while recovered.log.stats().checkpoints < done {
+                    host.sleep(Duration::from_millis(1)).await;
+                }
+            }
+            assert_eq!(recovered.log.journal().current_seq(), 2);
+            assert!(recovered.log.free_oldest(&events).await.expect("space"));
+            // The next file that is begun says which are live.
+            let other = GroupId(GROUP.0 + 1);
+            let log = recovered.log.create_group(other, topic, PartitionNumber(1), REPLICA, birth());
+            recovered.log.checkpoint(&log, &*events).await.expect("space");
+            recovered.log.close();
+            writer.await.expect("sound");
+        });
+        for seed in [2, 3] {
+            run(&world, seed, move |host| async move {
+                let (recovered, writer) = opened(&host).await;
+                assert_eq!(recovered.groups.len(), 2, "behind one of {small} bytes");
+                let events: Rc<dyn LogEvents> = Rc::new(Quiet);
+                // Recovery knows as well where the checkpoint began.
+                assert!(recovered.log.free_oldest(&events).await.expect("space"));
+                let log = recovered.log.group(GroupId(GROUP.0 + 1)).expect("it is there");
+                recovered.log.checkpoint(&log, &Large(10 << 20)).await.expect("space");
+                recovered.log.close();
+                writer.await.expect("sound");
+            });
+        }
+    }
+}
+
+#[test]
+fn a_group_whose_state_is_lost_leaves_traces_and_takes_its_place_as_damaged() {
+    let world = MemWorld::new();
+    let other = GroupId(GROUP.0 + 1);
+    let topic = TopicId(uuid::Uuid::from_u128(5));
+    run(&world, 1, move |host| async move {
+        host.create_dir_all(&spec().dir).await.expect("made");
+        journal::format(&host, &spec().journal_spec(), |_, _| {}).await.expect("space");
+        let (recovered, writer) = opened(&host).await;
+        assert_eq!(recovered.traces.lost(GROUP), None, "nothing was ever born here");
+        // As if the file with the birth had been freed too early.
+        recovered.log.write(
+            &GroupLog::new(GROUP, GroupState::birth(topic, PartitionNumber(0), REPLICA, birth()), None),
+            1,
+            &write(3..10, 11),
+        );
+        recovered.log.create_group(other, topic, PartitionNumber(1), REPLICA, birth());
+        recovered.log.close();
+        writer.await.expect("sound");
+    });
+    run(&world, 2, move |host| async move {
+        let (recovered, writer) = opened(&host).await;
+        let lost = recovered.traces.lost(GROUP).expect("its frames are there");
+        assert_eq!((lost.end, lost.index_max), (Offset(10), Index(11)));
+        assert_eq!(recovered.traces.lost(GroupId(other.0 + 1)), None, "a newer group is new");
+        recovered.log.create_lost_group(GROUP, topic, PartitionNumber(0), REPLICA, birth(), lost);
+        recovered.log.close();
+        writer.await.expect("sound");
+    });
+    run(&world, 3, move |host| async move {
+        let (recovered, writer) = opened(&host).await;
+        let group =
+            recovered.groups.iter().find(|group| group.log.group() == GROUP).expect("it is there now");
+        assert!(group.restored.is_none(), "it neither leads nor votes");
+        assert_eq!(group.log.damaged(), Some(Damaged { from: Offset(0), to: Offset(10) }));
+        group.log.accept_loss();
+        assert_eq!(group.log.high_watermark(), Offset(10));
+        recovered.log.checkpoint(&group.log, &Quiet).await.expect("space");
+        recovered.log.close();
+        writer.await.expect("sound");
+    });
+    run(&world, 4, move |host| async move {
+        let (recovered, writer) = opened(&host).await;
+        let group = recovered.groups.iter().find(|group| group.log.group() == GROUP).expect("it is there");
+        assert!(group.restored.is_some() && group.log.damaged().is_none());
+        assert_eq!(group.log.high_watermark(), Offset(10), "it goes on behind what was lost");
+        recovered.log.close();
+        writer.await.expect("sound");
+    });
 }

@@ -19,6 +19,8 @@ pub(crate) struct Group {
     pub(crate) batches: Vec<Bytes>,
     pub(crate) log_start: Offset,
     pub(crate) next: Offset,
+    /// Nothing is served from here on.
+    pub(crate) damaged: Option<Offset>,
     producers: BTreeMap<ProducerId, Kept>,
 }
 
@@ -377,6 +379,11 @@ impl Node {
             }
             for bytes in &group.batches {
                 let view = BatchView::parse(bytes).unwrap();
+                if group.damaged.is_some_and(|damaged| view.next_offset() > damaged) {
+                    encode_push_end(*handle, &Error::new(Code::Corrupt, "it is damaged"), out);
+                    ended.push(*handle);
+                    break;
+                }
                 if view.next_offset() <= *next || *credit <= 0 {
                     continue;
                 }

@@ -202,6 +202,20 @@ fn a_deleted_topics_records_fail_and_a_new_one_of_its_name_gets_the_next() {
 }
 
 #[test]
+fn a_partition_that_a_topic_has_since_a_while_is_found_after_the_first_refusal() {
+    let mut world = world(ProducerSettings::default(), Node::new(1).with_topic("t", 1), 1);
+    send(&mut world, "t", 0, 0);
+    run(&mut world, 1);
+    world.node.delete("t").unwrap();
+    world.node.create("t", 2).unwrap();
+    send(&mut world, "t", 1, 1);
+    assert_eq!(run(&mut world, 1)[&1].as_ref().unwrap_err().code, Code::UnknownTopic);
+    (0..5_000).for_each(|_| world.round());
+    send(&mut world, "t", 1, 2);
+    assert!(run(&mut world, 1)[&2].is_ok());
+}
+
+#[test]
 fn a_refused_batch_does_not_stop_those_behind_it() {
     let settings = ProducerSettings { batch_bytes: 1, ..ProducerSettings::default() };
     let mut world = world(settings, Node::new(1).with_topic("t", 1), 1);

@@ -4,6 +4,7 @@ use crate::node::Node;
 use crate::world::{Dice, Weather, World};
 use flumen_client::core::session::Engine;
 use flumen_client::core::subscriber::{Read, SubscriberEngine};
+use flumen_client::model::batch::BatchView;
 use flumen_client::model::{Code, Error, Offset, PartitionNumber, UnixMillis};
 use flumen_client::wire::Position;
 use flumen_client::{OutOfRange, Record, Settings, Start, SubscriberSettings};
@@ -342,6 +343,32 @@ fn a_deleted_topic_ends_its_partitions_and_says_so() {
     world.node.delete("t").unwrap();
     world.cut();
     assert_eq!(read(&mut world).unwrap_err().code, Code::UnknownTopic);
+    assert_silent(&mut world);
+}
+
+#[test]
+fn a_reader_that_has_read_all_it_has_goes_on_when_its_place_is_trimmed_away() {
+    let settings = SubscriberSettings { out_of_range: OutOfRange::Earliest, ..SubscriberSettings::default() };
+    let mut world = world(settings, node(1, 5), 1);
+    assert_eq!(read_values(&mut world, 5), [0, 1, 2, 3, 4]);
+    fill(&mut world.node, 0, 5, 12, 1);
+    world
+        .node
+        .group_mut("t", 0)
+        .batches
+        .retain(|batch| BatchView::parse(batch).unwrap().base_offset() >= Offset(8));
+    world.node.group_mut("t", 0).log_start = Offset(8);
+    assert_eq!(read_values(&mut world, 4), [8, 9, 10, 11]);
+}
+
+#[test]
+fn what_lies_in_front_of_damage_is_read_before_the_damage_is_told() {
+    let mut node = node(1, 5);
+    fill(&mut node, 0, 5, 9, 7);
+    node.group_mut("t", 0).damaged = Some(Offset(5));
+    let mut world = world(SubscriberSettings::default(), node, 1);
+    assert_eq!(read_values(&mut world, 5), [0, 1, 2, 3, 4]);
+    assert_eq!(read(&mut world).unwrap_err().code, Code::Corrupt);
     assert_silent(&mut world);
 }
 

@@ -12,7 +12,7 @@ use crate::start::stop_on_signals;
 use flumen_client::blocking::{Client, Subscriber};
 use flumen_client::{OutOfRange, Record, Start, SubscriberSettings};
 use flumen_model::{Code, Error, Offset, PartitionNumber, Result};
-use flumen_wire::TopicMetadata;
+use flumen_wire::{GroupState, TopicMetadata};
 use std::io::{self, BufWriter, Write};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -63,7 +63,8 @@ pub(crate) fn run(args: &ConsumeArgs, server: SocketAddr, form: Form) -> Result<
         Ask::partition(&topic, number)?;
     }
     let json = args.format == RecordFormat::Json || form == Form::Json;
-    let ends = if args.to_end { ends(&mut ask, &topic, args.partition)? } else { Positions::new() };
+    let Ends { ends, damage } =
+        if args.to_end { ends(&mut ask, &topic, args.partition)? } else { Ends::default() };
     if let (Position::Offset(wanted), None) = (args.from, &args.subscription) {
         is_within(&ends, wanted)?;
     }
@@ -88,7 +89,12 @@ pub(crate) fn run(args: &ConsumeArgs, server: SocketAddr, form: Form) -> Result<
     };
     match reading.read(&stop) {
         Ok(End::ReaderGone) => Ok(Exit::Ok),
-        Ok(End::Done) => reading.close().map(|()| Exit::Ok),
+        Ok(End::Done) => {
+            let is_at_end = args.to_end && reading.is_at_end();
+            reading.close()?;
+            // What is intact was printed; a reader of the exit code must not take it for all.
+            damage.filter(|_| is_at_end).map_or(Ok(Exit::Ok), Err)
+        }
         Err(error) => {
             // What is printed is printed, whatever came then.
             let _ = reading.close();
@@ -121,9 +127,20 @@ fn subscriber(args: &ConsumeArgs, topic: &TopicMetadata, server: SocketAddr) -> 
     Ok(subscriber)
 }
 
-/// Where each partition ends now.
-fn ends(ask: &mut Ask, topic: &TopicMetadata, only: Option<PartitionNumber>) -> Result<Positions> {
+/// Where the partitions end now.
+#[derive(Default)]
+struct Ends {
+    ends: Positions,
+    /// One of them ends in damage.
+    damage: Option<Error>,
+}
+
+fn ends(ask: &mut Ask, topic: &TopicMetadata, only: Option<PartitionNumber>) -> Result<Ends> {
     let states = ask.describe(&topic.partitions)?;
+    let damaged = |number: &PartitionNumber| {
+        let state = states.get(&topic.partitions[number.0 as usize].group);
+        state.is_some_and(|state| state.state == GroupState::Damaged)
+    };
     let end = |number: PartitionNumber| {
         let state = states.get(&topic.partitions[number.0 as usize].group);
         match state.and_then(|state| state.error.is_none().then_some(state.high_watermark)) {
@@ -134,7 +151,15 @@ fn ends(ask: &mut Ask, topic: &TopicMetadata, only: Option<PartitionNumber>) -> 
             }
         }
     };
-    wanted(topic, only).map(end).collect()
+    let ends: Positions = wanted(topic, only).map(end).collect::<Result<_>>()?;
+    let damage = ends.iter().find(|(number, _)| damaged(number)).map(|(number, end)| {
+        let message = format!(
+            "partition {number} of {} is damaged from offset {end} on; stop the node and run `flumen check`",
+            topic.name
+        );
+        Error::new(Code::Corrupt, message)
+    });
+    Ok(Ends { ends, damage })
 }
 
 /// A node refuses an offset behind the end; a reading that ends there must not be faster than its refusal.

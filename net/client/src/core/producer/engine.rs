@@ -174,8 +174,11 @@ impl ProducerEngine {
                 sticky.pick(count, record.bytes(), chance)
             }
         };
-        let group =
-            topic.group(number).ok_or_else(|| Obstacle::Never(no_partition(record.topic, number, count)))?;
+        let Some(group) = topic.group(number) else {
+            // It may have got more partitions, or be another topic of that name: the next try knows.
+            self.session.routes().distrust();
+            return Err(Obstacle::Never(no_partition(record.topic, number, count)));
+        };
         if !self.lines.contains_key(&group) {
             let (topic, topic_id) = (topic.name.clone(), topic.id);
             let backoff = Backoff::new(self.session.settings());

@@ -306,13 +306,20 @@ impl SubscriberEngine {
             }
             return self.try_later(id, now);
         }
+        if self.has_unread(id) {
+            return self.try_later(id, now);
+        }
         self.end(id, error, now);
     }
 
-    fn out_of_range(&mut self, id: PartId, error: Error, now: Moment) {
+    /// Whether records of a part are here that nobody has read. They are read first; then the same answer comes again.
+    fn has_unread(&self, id: PartId) -> bool {
         let is_open = !self.records.is_empty() && self.reading.is_some_and(|(reading, _)| reading == id);
-        if is_open || !self.parts[id].queue.is_empty() {
-            // First what is here; then the same answer comes again.
+        is_open || !self.parts[id].queue.is_empty()
+    }
+
+    fn out_of_range(&mut self, id: PartId, error: Error, now: Moment) {
+        if self.has_unread(id) {
             return self.try_later(id, now);
         }
         match self.settings.out_of_range {
