@@ -15,6 +15,7 @@ use flumen_io::mem::{MemMachine, MemWorld};
 use flumen_node::check::check;
 use life::{End, Life};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::time::Duration;
 
 pub use life::quiet_panics;
@@ -204,7 +205,20 @@ impl Course {
             if self.world.corrupt(&path, position, mask).is_ok() {
                 self.shared.count("fault: rot between lives", 1);
                 self.shared.say(0, || format!("a byte of {} rots at {position}", path.display()));
+                if path.extension().is_some_and(|kind| kind == "log") && self.chance.one_in(1, 2) {
+                    self.rot_proof(&path.with_extension("idx"), position);
+                }
             }
+        }
+    }
+
+    /// What proves a segment's damaged chunk goes bad too: its entry in the index (FORMAT-segments.md).
+    fn rot_proof(&mut self, index: &Path, position: u64) {
+        let entry = (1 << 12) + (position >> 16) * 64;
+        let place = entry + self.chance.below(64);
+        if self.world.corrupt(index, place, 1).is_ok() {
+            self.shared.count("fault: rot of a chunk and its proof", 1);
+            self.shared.say(0, || format!("a byte of {} rots at {place}", index.display()));
         }
     }
 
