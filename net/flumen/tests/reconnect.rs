@@ -3,34 +3,10 @@
 
 mod common;
 
-use common::Node;
+use common::{Ended, Node, start_command};
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
-
-/// Ends the process however the test ends.
-struct Ended(Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        if matches!(self.0.try_wait(), Ok(None)) {
-            let _ = self.0.kill();
-            let _ = self.0.wait();
-        }
-    }
-}
-
-/// Starts a node where one was killed. Its port may be in somebody's hands for a moment.
-fn restart(data: &std::path::Path, native: &str) -> Node {
-    for _ in 0..100 {
-        match Node::try_start(data, native) {
-            Ok(node) => return node,
-            Err(said) => assert!(said.contains("cannot listen"), "{said}"),
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    panic!("the port stays taken");
-}
 
 #[test]
 fn consume_says_when_it_lost_its_node_and_when_it_is_back_and_misses_nothing() {
@@ -53,7 +29,7 @@ fn consume_says_when_it_lost_its_node_and_when_it_is_back_and_misses_nothing() {
     assert!(lost.starts_with(&format!("note: lost the connection to {native}, trying again: ")), "{lost}");
     // It tries more than once, and stays silent about it.
     std::thread::sleep(Duration::from_secs(1));
-    let node = restart(&data, &native);
+    let node = Node::restart(|| start_command(&data, &native), &data);
     node.produce(&["t"], "two\n");
     let (mut rest, mut said) = (String::new(), String::new());
     out.read_to_string(&mut rest).unwrap();

@@ -8,7 +8,6 @@ use common::{Node, lines, said};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 /// A node with an empty directory of its own.
@@ -376,73 +375,4 @@ fn check_finds_a_clean_directory_whole_and_never_touches_a_running_node() {
     assert_eq!(flumen(&["check", &nothing]).status.code(), Some(64));
     let healthy = flumen(&["repair", &data, "--accept-loss", "orders/0"]);
     assert_eq!(healthy.status.code(), Some(64), "what is whole is never given up: {}", said(&healthy));
-}
-
-#[test]
-fn a_damaged_segment_is_found_and_named_and_ends_with_65() {
-    let (directory, node) = node();
-    node.ok(&["topic", "create", "orders"]);
-    // More than a journal holds: what the journal still has would be mended from it.
-    let line = |number: usize| format!("{number:06} {}", "x".repeat(60_000));
-    let file = directory.path().join("lines");
-    std::fs::write(&file, (0..1500).map(|number| line(number) + "\n").collect::<String>()).unwrap();
-    node.ok(&["produce", "orders", "--file", file.to_str().unwrap()]);
-    let data = node.data.clone();
-    let (status, _, err) = node.terminate();
-    assert_eq!(status.code(), Some(0), "{err}");
-    let segment = first_segment(&data);
-    flip_a_bit(&segment, 300_000);
-    let flumen = |args: &[&str]| std::process::Command::new(common::FLUMEN).args(args).output().unwrap();
-    let path = data.to_str().unwrap();
-    let output = flumen(&["check", path]);
-    assert_eq!(output.status.code(), Some(65), "{}", said(&output));
-    let text = said(&output);
-    assert!(text.contains(segment.to_str().unwrap()) && text.contains("DAMAGED"), "{text}");
-    let output = flumen(&["--json", "check", path]);
-    assert_eq!(output.status.code(), Some(65));
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((&report["whole"], &report["partitions"][0]["damaged_places"]), (&false.into(), &1.into()));
-    let damage = report["damage"][0].as_object().unwrap();
-    assert_eq!(
-        BTreeSet::from_iter(damage.keys().map(String::as_str)),
-        BTreeSet::from(["file", "position", "what", "topic", "partition"])
-    );
-    assert_eq!(damage["file"], segment.to_str().unwrap());
-
-    let node = Node::start(&data);
-    let read = node.run(&["consume", "orders", "--from", "start", "--to-end"]);
-    assert_eq!(read.status.code(), Some(65), "a damaged record is never served: {}", said_shortly(&read));
-    let printed = String::from_utf8(read.stdout).unwrap();
-    let before: Vec<&str> = printed.lines().collect();
-    let right = before.iter().enumerate().all(|(number, printed)| *printed == line(number));
-    assert!(right && before.len() < 1500, "what is printed before the damage is what was written");
-}
-
-/// The error of a process that may have printed much.
-fn said_shortly(output: &std::process::Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-fn flip_a_bit(path: &Path, position: usize) {
-    let mut bytes = std::fs::read(path).unwrap();
-    bytes[position] ^= 1;
-    std::fs::write(path, bytes).unwrap();
-}
-
-/// The first segment of the only partition.
-fn first_segment(data: &Path) -> PathBuf {
-    let (mut found, mut folders) = (Vec::new(), vec![data.to_path_buf()]);
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            match path.is_dir() {
-                true => folders.push(path),
-                false if path.extension().is_some_and(|extension| extension == "log") => found.push(path),
-                false => {}
-            }
-        }
-    }
-    found.sort();
-    assert!(found.len() > 1, "the log has rolled: {found:?}");
-    found.remove(0)
 }

@@ -2,6 +2,7 @@
 //! ends only the processes that it started, by their id.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::disallowed_methods)]
 
+pub mod chance;
 pub mod small_disk;
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -9,9 +10,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// The binary under test.
 pub const FLUMEN: &str = env!("CARGO_BIN_EXE_flumen");
+
+/// The hosts that the binary can run on. What breaks processes is tried on each of them.
+pub const HOSTS: [&str; 1] = ["glommio"];
 
 /// Little of everything, so that a test's disk and memory hold many nodes.
 const SMALL: [&str; 6] = [
@@ -72,8 +77,22 @@ impl Node {
         Node::try_run(command, data).unwrap_or_else(|said| panic!("the node did not start: {said}"))
     }
 
+    /// Starts a node where one was killed. Its port may be in somebody's hands for a moment.
+    pub fn restart(start: impl Fn() -> Command, data: &Path) -> Node {
+        let mut last = String::new();
+        for _ in 0..100 {
+            match Node::try_run(start(), data) {
+                Ok(node) => return node,
+                Err(said) if said.contains("cannot listen") => last = said,
+                Err(said) => panic!("the node does not come back: {said}"),
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        panic!("the port stays taken: {last}");
+    }
+
     /// Runs a `flumen start`; what it said, when it ended instead.
-    fn try_run(mut command: Command, data: &Path) -> Result<Node, String> {
+    pub fn try_run(mut command: Command, data: &Path) -> Result<Node, String> {
         let mut child = command.spawn().unwrap();
         let stderr = collect(child.stderr.take().unwrap());
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
@@ -166,6 +185,18 @@ impl Drop for Node {
     }
 }
 
+/// A process that ends however its test ends.
+pub struct Ended(pub Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        if matches!(self.0.try_wait(), Ok(None)) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+}
+
 /// Runs a command with text on standard input.
 pub fn feed(mut command: Command, input: &[u8]) -> Output {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -193,6 +224,17 @@ pub fn collect(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
 pub fn send_signal(pid: u32, signal: &str) {
     let status = Command::new("kill").args([format!("-{signal}"), pid.to_string()]).status().unwrap();
     assert!(status.success());
+}
+
+/// Runs a verb that needs no node: `check` and `repair`.
+pub fn flumen(args: &[&str]) -> Output {
+    Command::new(FLUMEN).args(args).stdin(Stdio::null()).output().unwrap()
+}
+
+/// Nothing in a stopped node's directory is damaged.
+pub fn assert_checks(data: &Path, why: &str) {
+    let check = flumen(&["check", data.to_str().unwrap()]);
+    assert_eq!(check.status.code(), Some(0), "{why}: {}", said(&check));
 }
 
 /// Both outputs of a process.
