@@ -22,7 +22,7 @@ impl Stats {
         }
     }
 
-    /// Something was at most so much. Its name begins with [`MOST`], so that sums keep the largest.
+    /// Something was at most so much. Its name begins with `MOST`, so that sums keep the largest.
     pub fn most(&mut self, what: &str, value: u64) {
         let most = self.0.entry(format!("{MOST}{what}")).or_default();
         *most = value.max(*most);
