@@ -1,5 +1,6 @@
 //! From a directory to a shard that leads its groups: format what is new, recover what is there, campaign.
 
+use super::follow::birth_point;
 use super::{Shard, UNFLUSHED_BYTES_MAX};
 use crate::control::Control;
 use crate::metadata::{Metadata, MetadataView};
@@ -177,15 +178,14 @@ impl<H: Host> Shard<H> {
             }
         }
         if is_control {
-            for id in [GroupId::METADATA, GroupId::POSITIONS] {
-                if !state_groups.contains_key(&id) && shard.traces.lost(id).is_some() {
-                    return Err(Error::new(
-                        Code::Corrupt,
-                        format!(
-                            "the state of the node's own group {id} is lost: without it nothing says which topics there are; restore the directory from a backup"
-                        ),
-                    ));
-                }
+            if !state_groups.contains_key(&GroupId::METADATA)
+                && shard.traces.lost(GroupId::METADATA).is_some()
+            {
+                return Err(Error::new(
+                    Code::Corrupt,
+                    "the state of the node's own metadata is lost, and nothing else says which topics there are: \
+                     restore the directory from a copy",
+                ));
             }
             shard.control = Some(shard.control_of(state_groups, machines));
         }
@@ -215,6 +215,11 @@ impl<H: Host> Shard<H> {
                 let replica = group.log.state().replica;
                 let driver = group.restored.map(|restored| self.lead(id, replica, restored));
                 (group.log, driver)
+            }
+            None if let Some(lost) = self.traces.lost(id) => {
+                let (number, start) = (PartitionNumber(id.0 as u32), birth_point(STATE_REPLICA));
+                let topic = TopicId::INTERNAL;
+                (self.log.create_lost_group(id, topic, number, STATE_REPLICA, start, lost), None)
             }
             None => {
                 let (log, driver) =

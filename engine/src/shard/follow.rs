@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// Where every group's log begins. Never at zero: a log from zero cannot take in a second replica.
-fn birth_point(replica: ReplicaId) -> Point {
+pub(super) fn birth_point(replica: ReplicaId) -> Point {
     Point { index: Index(1), term: Term(1), conf: Conf::of_voters([replica]) }
 }
 

@@ -152,12 +152,22 @@ async fn format<H: Host>(
         host.sync_dir(&spec.dir).await.map_err(|error| failed("cannot sync", &spec.dir, &error))?;
     }
     host.sync_dir(&config.data).await.map_err(|error| failed("cannot sync", &config.data, &error))?;
+    sync_above(host, &config.data).await?;
+    // Last: a directory that has it is a node's.
     superblock.create(host, &config.data).await?;
-    // The directory's own name, and those above it, are not durable before this.
-    for parent in config.data.ancestors().skip(1).filter(|parent| !parent.as_os_str().is_empty()) {
-        if let Err(error) = host.sync_dir(parent).await {
-            tracing::warn!(dir = %parent.display(), %error, "a directory above the data could not be synced");
+    Ok(superblock)
+}
+
+/// Makes the directory's own name durable, and those above it.
+async fn sync_above<H: Host>(host: &H, data: &Path) -> Result<()> {
+    for parent in data.ancestors().skip(1).filter(|parent| !parent.as_os_str().is_empty()) {
+        match host.sync_dir(parent).await {
+            // Whoever may not open it did not make it either.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                tracing::warn!(dir = %parent.display(), %error, "a directory above the data could not be synced");
+            }
+            synced => synced.map_err(|error| failed("cannot sync", parent, &error))?,
         }
     }
-    Ok(superblock)
+    Ok(())
 }
