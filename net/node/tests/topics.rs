@@ -270,6 +270,56 @@ fn of_two_trims_at_once_the_further_holds_whichever_commits_last() {
 }
 
 #[test]
+fn a_trim_while_the_disk_is_read_ends_no_subscription_that_is_beyond_it() {
+    const BATCHES: u64 = 60;
+    let world = MemWorld::new();
+    run_node(
+        &world,
+        1,
+        1,
+        config(1),
+        |machine| machine,
+        |host| async move {
+            let asker = Asker::connect(&host, 0).await;
+            let group = create(&asker, "t", &[]).await;
+            for _ in 0..BATCHES {
+                append(&asker, group, batch_at(&[1], 30_000)).await;
+            }
+        },
+    );
+    // Nothing is in memory now.
+    run_node(
+        &world,
+        2,
+        1,
+        config(1),
+        |machine| machine,
+        |host| async move {
+            let (asker, other) = (Asker::connect(&host, 0).await, Asker::connect(&host, 0).await);
+            let group = asker.groups("t").await[0];
+            let subscribe = SubscribeRequest { group, offset: Offset(0), credit_bytes: 1 << 20, handle: 1 };
+            asker.ask(&subscribe).await.unwrap();
+            let mut next = 0;
+            while next < BATCHES {
+                let first = next == 0;
+                // An end of the subscription is no push, and fails here.
+                for (_, body) in asker.take_pushes().await {
+                    let batches = Push::get(&body).unwrap().batches;
+                    next = Batches::new(&batches).last().unwrap().next_offset().0;
+                    let credit = CreditRequest { handle: 1, credit_bytes: batches.len() as u32 };
+                    asker.send(request(0, &credit)).await;
+                }
+                if first {
+                    // The read goes on behind what has come, held up by a client that does not take it.
+                    let trim = TrimRequest { group, before_offset: Offset(next) };
+                    assert_eq!(other.ask(&trim).await.unwrap().log_start, Offset(next));
+                }
+            }
+        },
+    );
+}
+
+#[test]
 fn a_time_finds_its_first_record_in_memory_on_disk_and_after_a_restart() {
     let world = MemWorld::new();
     let look_up = |asker: Rc<Asker>, group: GroupId| async move {
